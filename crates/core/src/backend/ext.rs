@@ -1,0 +1,175 @@
+//! Sugar over the trait: load, decide, apply, and again if somebody was
+//! faster.
+
+use async_trait::async_trait;
+
+use super::{Applied, Backend, Error, Result, Transition};
+use crate::decide::control::{NotPossible, Wish, control};
+use crate::decide::unblocked;
+use crate::model::{DedupKey, Detail, Direction, Filter, Job, JobId, JobRef, JobsQuery};
+
+/// How many jobs a bulk call reads at a time.
+const PAGE: u32 = 500;
+
+/// Why a wish was not granted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// There is no such job.
+    #[error("there is no job {0}; it may have been cleaned")]
+    NotFound(JobId),
+    /// The job's state does not allow it.
+    #[error(transparent)]
+    NotPossible(#[from] NotPossible),
+    /// Another job, which has not ended, depends on it.
+    #[error("job {0} cannot be removed: job {1}, which has not ended, depends on it")]
+    Needed(JobId, JobId),
+    /// Another job has its deduplication key.
+    #[error("job {id} cannot be retried: its deduplication key {key:?} is taken by job {by}")]
+    KeyTaken {
+        /// The job.
+        id: JobId,
+        /// Its key.
+        key: DedupKey,
+        /// The job that has the key.
+        by: JobId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// What every backend can do, because it can do what [`Backend`] says.
+#[async_trait]
+pub trait BackendExt: Backend {
+    /// Carries out transitions and what follows from them for blocked jobs,
+    /// on down the graph. Outcomes are those of the given ones, in order.
+    ///
+    /// # Errors
+    /// As [`Backend::apply`]. If it fails half-way, the sweep does the rest.
+    async fn apply_through(&self, transitions: Vec<Transition>) -> Result<Vec<Applied>> {
+        let answer = self.apply(transitions).await?;
+        self.release(answer.unblocked).await?;
+        Ok(answer.outcomes)
+    }
+
+    /// Decides about blocked jobs that a call has named, on down the graph.
+    ///
+    /// # Errors
+    /// As [`Backend::apply`].
+    async fn release(&self, jobs: Vec<Job>) -> Result<()> {
+        let mut jobs = jobs;
+        loop {
+            let transitions: Vec<_> = jobs.iter().filter_map(unblocked).collect();
+            if transitions.is_empty() {
+                return Ok(());
+            }
+            let answer = self.apply(transitions).await?;
+            jobs = answer.unblocked;
+            jobs.extend(
+                answer
+                    .outcomes
+                    .into_iter()
+                    .filter_map(|outcome| match outcome {
+                        Applied::Stale(job) => Some(*job),
+                        _ => None,
+                    }),
+            );
+        }
+    }
+
+    /// Grants an operator's wish about one job. Answers whether it changed
+    /// anything.
+    ///
+    /// # Errors
+    /// [`ControlError`] says why not.
+    async fn control(&self, job: &JobRef, wish: Wish) -> std::result::Result<bool, ControlError> {
+        let mut seen = match self.job(job).await? {
+            Some(seen) => seen.job,
+            None => return Err(ControlError::NotFound(job.id)),
+        };
+        loop {
+            if wish == Wish::Remove && seen.has_dependents {
+                let dependents = self.dependents(job).await?;
+                if let Some(live) = dependents.iter().find(|job| !job.state.is_terminal()) {
+                    return Err(ControlError::Needed(job.id, live.id));
+                }
+            }
+            let Some(transition) = control(&seen, wish)? else {
+                return Ok(false);
+            };
+            match self.apply_through(vec![transition]).await?.pop() {
+                Some(Applied::Applied) => return Ok(true),
+                Some(Applied::Stale(now)) => seen = *now,
+                Some(Applied::KeyTaken { key, by }) => {
+                    return Err(ControlError::KeyTaken {
+                        id: job.id,
+                        key,
+                        by,
+                    });
+                }
+                Some(Applied::Refused(error)) => return Err(error.into()),
+                Some(Applied::Gone) | None => return Err(ControlError::NotFound(job.id)),
+            }
+        }
+    }
+
+    /// Grants a wish about every job of a filter whose state allows it, and
+    /// answers how many it changed.
+    ///
+    /// # Errors
+    /// [`ControlError::Store`] if the store fails; what was changed until then
+    /// stays.
+    async fn control_all(
+        &self,
+        filter: Filter,
+        wish: Wish,
+    ) -> std::result::Result<u64, ControlError> {
+        let mut changed = 0;
+        let mut after = None;
+        loop {
+            let query = JobsQuery {
+                filter: filter.clone(),
+                direction: Direction::OldestFirst,
+                after,
+                limit: PAGE,
+                detail: Detail::Summary,
+            };
+            let page = self.jobs(query).await?;
+            // Most jobs go in one call; the few that somebody else changed
+            // meanwhile, or that others depend on, are looked at one by one.
+            let (mut batch, mut single) = (Vec::new(), Vec::new());
+            for job in &page.jobs {
+                match control(job, wish) {
+                    Ok(Some(_)) if wish == Wish::Remove && job.has_dependents => {
+                        single.push(job.reference());
+                    }
+                    Ok(Some(transition)) => batch.push(transition),
+                    Ok(None) | Err(_) => {}
+                }
+            }
+            let jobs: Vec<JobRef> = batch.iter().map(|t| t.job.clone()).collect();
+            for (job, outcome) in jobs.into_iter().zip(self.apply_through(batch).await?) {
+                match outcome {
+                    Applied::Applied => changed += 1,
+                    Applied::Stale(_) => single.push(job),
+                    Applied::Refused(error) => return Err(error.into()),
+                    Applied::Gone | Applied::KeyTaken { .. } => {}
+                }
+            }
+            for job in single {
+                match self.control(&job, wish).await {
+                    Ok(true) => changed += 1,
+                    Err(ControlError::Store(error)) => return Err(error.into()),
+                    Ok(false) | Err(_) => {}
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(changed),
+            }
+        }
+    }
+}
+
+impl<B: Backend + ?Sized> BackendExt for B {}

@@ -1,0 +1,76 @@
+//! What a caller chose for a job, fixed at enqueue.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::retry::Retry;
+
+/// What a caller chose for a job. Fixed at enqueue; a backend keeps it as the
+/// opaque bytes of [`JobOptions::encode`] and never looks inside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobOptions {
+    /// The priority as given; 0 if none was.
+    pub priority: i32,
+    /// How often the job is tried, and how long it waits in between.
+    pub retry: Retry,
+    /// How long one attempt may run. `None`: as long as it likes.
+    pub timeout: Option<Duration>,
+    /// What becomes of the job when a job it depends on does not complete.
+    pub on_broken_dependency: OnBrokenDependency,
+}
+
+/// What becomes of a job when one of its dependencies ends in another way than
+/// completed (rule N2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBrokenDependency {
+    /// It is cancelled, and with it what depends on it.
+    #[default]
+    Cancel,
+    /// It runs once all its dependencies have ended, however they ended.
+    Run,
+}
+
+impl JobOptions {
+    /// The stored form; `None` for the defaults, which need no storing.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        // Serialising a tree of numbers and enums into memory cannot fail.
+        (*self != Self::default()).then(|| serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Reads the stored form back.
+    ///
+    /// # Errors
+    /// If the bytes are not what [`JobOptions::encode`] made.
+    pub fn decode(stored: Option<&[u8]>) -> Result<Self, serde_json::Error> {
+        stored.map_or_else(|| Ok(Self::default()), serde_json::from_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Backoff;
+
+    #[test]
+    fn options_survive_their_stored_form() {
+        assert_eq!(JobOptions::default().encode(), None);
+        assert_eq!(JobOptions::decode(None).unwrap(), JobOptions::default());
+        let chosen = JobOptions {
+            priority: -7,
+            retry: Retry {
+                max_attempts: 3,
+                backoff: Backoff::List(vec![Duration::from_micros(1_500_001)]),
+                jitter: 0.25,
+            },
+            timeout: Some(Duration::from_secs(30)),
+            on_broken_dependency: OnBrokenDependency::Run,
+        };
+        let stored = chosen.encode();
+        assert_eq!(JobOptions::decode(stored.as_deref()).unwrap(), chosen);
+        assert!(JobOptions::decode(Some(b"{")).is_err());
+    }
+}
