@@ -1,0 +1,232 @@
+//! Batching without waiting.
+//!
+//! A call goes out at once when nothing is under way; calls that come in
+//! meanwhile go together in the next one. So a lone caller waits for nobody,
+//! many callers share round trips, and no timer or batch size is there to be
+//! tuned.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+/// How much goes in one call at most, in whatever the callers weigh.
+const MAX_WEIGHT: usize = 10_000;
+
+/// How many calls in a row a caller carries out for others before it hands
+/// them to a task: it has its own work to do.
+const INLINE_ROUNDS: usize = 4;
+
+/// One caller's part of a batch.
+pub(crate) struct Call<I, O> {
+    /// What it wants.
+    pub(crate) input: I,
+    /// Where the answer goes. A caller that has gone away is no error.
+    pub(crate) reply: oneshot::Sender<O>,
+    weight: usize,
+}
+
+type Flush<I, O> = dyn Fn(Vec<Call<I, O>>) -> BoxFuture<'static, ()> + Send + Sync;
+
+/// Collects calls and carries them out together.
+pub(crate) struct Batcher<I, O> {
+    flush: Box<Flush<I, O>>,
+    state: Mutex<State<I, O>>,
+}
+
+struct State<I, O> {
+    waiting: VecDeque<Call<I, O>>,
+    under_way: bool,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
+    /// A batcher that hands each batch to `flush`, one at a time.
+    pub(crate) fn new(
+        flush: impl Fn(Vec<Call<I, O>>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let state = State { waiting: VecDeque::new(), under_way: false };
+        Arc::new(Self { flush: Box::new(flush), state: Mutex::new(state) })
+    }
+
+    /// Takes part in the next call. The call happens even if the receiver is
+    /// dropped.
+    pub(crate) fn submit(self: &Arc<Self>, input: I, weight: usize) -> oneshot::Receiver<O> {
+        let (reply, answer) = oneshot::channel();
+        let mut state = self.lock();
+        state.waiting.push_back(Call { input, reply, weight });
+        if state.under_way {
+            return answer;
+        }
+        state.under_way = true;
+        drop(state);
+        self.drive();
+        answer
+    }
+
+    /// Carries out what waits. A store that answers without suspending is
+    /// served on the spot; otherwise a task takes over, so that a caller who
+    /// is dropped half-way drops nobody else's call.
+    fn drive(self: &Arc<Self>) {
+        for _ in 0..INLINE_ROUNDS {
+            let Some(batch) = self.next() else { return };
+            let mut call = Guarded { of: self.clone(), call: (self.flush)(batch), done: false };
+            if call.poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                tokio::spawn(self.clone().run(Some(call)));
+                return;
+            }
+        }
+        tokio::spawn(self.clone().run(None));
+    }
+
+    async fn run(self: Arc<Self>, first: Option<Guarded<I, O>>) {
+        if let Some(mut call) = first {
+            std::future::poll_fn(|cx| call.poll(cx)).await;
+        }
+        while let Some(batch) = self.next() {
+            let mut call = Guarded { of: self.clone(), call: (self.flush)(batch), done: false };
+            std::future::poll_fn(|cx| call.poll(cx)).await;
+        }
+    }
+
+    /// The next batch. Without one, nothing is under way any more.
+    fn next(&self) -> Option<Vec<Call<I, O>>> {
+        let mut state = self.lock();
+        if state.waiting.is_empty() {
+            state.under_way = false;
+            return None;
+        }
+        let mut weight = 0;
+        let mut count = 0;
+        for call in &state.waiting {
+            weight += call.weight;
+            if count > 0 && weight > MAX_WEIGHT {
+                break;
+            }
+            count += 1;
+        }
+        Some(state.waiting.drain(..count).collect())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State<I, O>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call under way. If it is dropped unfinished, by a panic or by the end of
+/// the runtime, the batcher is open for calls again and those that wait learn
+/// that they will not be answered.
+struct Guarded<I: Send + 'static, O: Send + 'static> {
+    of: Arc<Batcher<I, O>>,
+    call: BoxFuture<'static, ()>,
+    done: bool,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Guarded<I, O> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let poll = self.call.as_mut().poll(cx);
+        self.done = poll.is_ready();
+        poll
+    }
+}
+
+impl<I: Send + 'static, O: Send + 'static> Drop for Guarded<I, O> {
+    fn drop(&mut self) {
+        if !self.done {
+            let mut state = self.of.lock();
+            state.under_way = false;
+            state.waiting.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn doubling(
+        gate: Option<Arc<Semaphore>>,
+        calls: Arc<AtomicUsize>,
+    ) -> Arc<Batcher<usize, usize>> {
+        Batcher::new(move |batch| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            let gate = gate.clone();
+            async move {
+                if let Some(gate) = gate {
+                    gate.acquire().await.unwrap().forget();
+                }
+                for Call { input, reply, .. } in batch {
+                    let _ = reply.send(input * 2);
+                }
+            }
+            .boxed()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_lone_call_to_a_store_that_does_not_suspend_is_answered_on_the_spot() {
+        let calls = Arc::default();
+        let batcher = doubling(None, Arc::clone(&calls));
+        assert_eq!(batcher.submit(4, 1).try_recv(), Ok(8));
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn calls_that_come_in_meanwhile_go_together() {
+        let gate = Arc::new(Semaphore::new(0));
+        let calls = Arc::default();
+        let batcher = doubling(Some(Arc::clone(&gate)), Arc::clone(&calls));
+        let answers: Vec<_> = (0..100).map(|n| batcher.submit(n, 1)).collect();
+        gate.add_permits(100);
+        for (n, answer) in answers.into_iter().enumerate() {
+            assert_eq!(answer.await, Ok(n * 2));
+        }
+        // The first went alone, the other 99 together.
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_bounded_but_never_empty() {
+        let gate = Arc::new(Semaphore::new(0));
+        let calls = Arc::default();
+        let batcher = doubling(Some(Arc::clone(&gate)), Arc::clone(&calls));
+        let answers: Vec<_> = (0..5).map(|n| batcher.submit(n, MAX_WEIGHT + 1)).collect();
+        gate.add_permits(100);
+        for answer in answers {
+            answer.await.unwrap();
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 5);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_is_dropped_does_not_take_others_with_it() {
+        let gate = Arc::new(Semaphore::new(0));
+        let batcher = doubling(Some(Arc::clone(&gate)), Arc::default());
+        drop(batcher.submit(1, 1));
+        let second = batcher.submit(2, 1);
+        gate.add_permits(100);
+        assert_eq!(second.await, Ok(4));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_leaves_the_batcher_usable() {
+        let batcher: Arc<Batcher<usize, usize>> = Batcher::new(|batch| {
+            async move {
+                tokio::task::yield_now().await;
+                for Call { input, reply, .. } in batch {
+                    assert!(input != 13, "unlucky");
+                    let _ = reply.send(input);
+                }
+            }
+            .boxed()
+        });
+        assert!(batcher.submit(13, 1).await.is_err());
+        assert_eq!(batcher.submit(7, 1).await, Ok(7));
+    }
+}

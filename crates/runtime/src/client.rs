@@ -1,0 +1,270 @@
+//! The way in: a store, and what can be asked of it.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use windlass_core::backend::{Backend, BackendExt, EnqueueAnswer, Enqueued, Refusal};
+use windlass_core::decide::control::Wish;
+use windlass_core::model::{
+    Filter, FlowId, Job as JobRecord, JobId, JobRef, JobsPage, JobsQuery, NewJob, QueueInfo,
+    QueueName, QueueStats, Timestamp, WorkerSeen,
+};
+
+use crate::batch::{Batcher, Call};
+use crate::enqueue::Enqueue;
+use crate::error::{Error, Result};
+use crate::flow::Flow;
+use crate::handle::JobHandle;
+use crate::job::Job;
+use crate::queue::{Queue, QueueBuilder};
+use crate::worker::WorkerBuilder;
+
+/// A store and what can be asked of it. Cloning is cheap and shares
+/// everything.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Arc<dyn Backend>,
+    enqueue: Arc<Batcher<Vec<NewJob>, Result<Stored>>>,
+}
+
+/// What became of the jobs that one caller enqueued.
+pub(crate) struct Stored {
+    pub(crate) outcomes: Vec<Enqueued>,
+    pub(crate) now: Timestamp,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Client").field(&self.inner.backend).finish()
+    }
+}
+
+impl Client {
+    /// A client of this store.
+    #[must_use]
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        let store = Arc::clone(&backend);
+        let enqueue = Batcher::new(move |batch| send(Arc::clone(&store), batch).boxed());
+        Self { inner: Arc::new(Inner { backend, enqueue }) }
+    }
+
+    /// The store itself.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.inner.backend
+    }
+
+    /// Begins to declare a queue. Nothing happens before
+    /// [`QueueBuilder::declare`].
+    #[must_use]
+    pub fn queue(&self, name: impl Into<String>) -> QueueBuilder {
+        QueueBuilder::new(self.clone(), name.into())
+    }
+
+    /// A queue that has been declared, by this or another process.
+    ///
+    /// # Errors
+    /// [`Error::Store`] of kind
+    /// [`UnknownQueue`](windlass_core::ErrorKind::UnknownQueue) if it has not.
+    pub async fn open_queue(&self, name: impl Into<String>) -> Result<Queue> {
+        let name = QueueName::new(name.into())?;
+        let known = self.backend().queues().await?;
+        match known.into_iter().find(|info| info.spec.name == name) {
+            Some(info) => Ok(Queue::new(self.clone(), Arc::new(info.spec))),
+            None => Err(windlass_core::Error::unknown_queue(&name).into()),
+        }
+    }
+
+    /// Enqueues a job on the queue that its type names.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] if its type names none; otherwise as
+    /// [`Client::open_queue`].
+    pub async fn enqueue<J: Job>(&self, job: J) -> Result<Enqueue<J>> {
+        match J::defaults().queue {
+            Some(name) => Ok(self.open_queue(name).await?.enqueue(job)),
+            None => Err(Error::Worker(format!(
+                "job type {:?} names no queue; add queue = \"…\" to its #[job(…)], or enqueue it \
+                 by way of a Queue",
+                J::NAME
+            ))),
+        }
+    }
+
+    /// Begins a flow: jobs, of any queues, that are enqueued together.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        Flow::new(self.clone())
+    }
+
+    /// Begins a worker. Nothing happens before
+    /// [`WorkerBuilder::run_until`] or [`WorkerBuilder::start`].
+    #[must_use]
+    pub fn worker(&self) -> WorkerBuilder {
+        WorkerBuilder::new(self.clone())
+    }
+
+    /// A handle on a job that was enqueued, by this or another process.
+    #[must_use]
+    pub fn handle(&self, job: JobRef) -> JobHandle {
+        JobHandle::new(self.clone(), job)
+    }
+
+    /// A handle on the job that a queue and a job key name (rule E3), whether
+    /// it exists or not.
+    ///
+    /// # Errors
+    /// [`Error::Name`] if one of them breaks rule E5.
+    pub fn handle_by_key(&self, queue: &str, key: &str) -> Result<JobHandle> {
+        let queue = QueueName::new(queue)?;
+        let key = windlass_core::model::JobKey::new(key)?;
+        let id = JobId::derived(&queue, &key);
+        Ok(self.handle(JobRef { queue, id }))
+    }
+
+    /// Every declared queue, by name.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn queues(&self) -> Result<Vec<QueueInfo>> {
+        Ok(self.backend().queues().await?)
+    }
+
+    /// Figures of a queue.
+    ///
+    /// # Errors
+    /// [`Error::Store`], also for an unknown queue.
+    pub async fn stats(&self, queue: &QueueName) -> Result<QueueStats> {
+        Ok(self.backend().stats(queue).await?)
+    }
+
+    /// A page of jobs.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn jobs(&self, query: JobsQuery) -> Result<JobsPage> {
+        Ok(self.backend().jobs(query).await?)
+    }
+
+    /// A job as it is now, or `None`.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn job(&self, job: &JobRef) -> Result<Option<JobRecord>> {
+        Ok(self.backend().job(job).await?.map(|seen| seen.job))
+    }
+
+    /// The workers that are there.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn workers(&self) -> Result<Vec<WorkerSeen>> {
+        Ok(self.backend().workers().await?)
+    }
+
+    /// Cancels every job of a filter that has not ended (rule C3), and answers
+    /// how many. Active ones are asked to stop.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; what was cancelled until then stays so.
+    pub async fn cancel_all(&self, filter: Filter) -> Result<u64> {
+        Ok(self.backend().control_all(filter, Wish::Cancel).await?)
+    }
+
+    /// Retries every ended job of a filter, and answers how many. Completed
+    /// ones too, unless the filter names states.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; what was retried until then stays so.
+    pub async fn retry_all(&self, filter: Filter) -> Result<u64> {
+        Ok(self.backend().control_all(filter, Wish::Retry).await?)
+    }
+
+    /// Removes every job of a filter that is neither active nor blocked nor
+    /// needed, and answers how many.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; what was removed until then stays so.
+    pub async fn remove_all(&self, filter: Filter) -> Result<u64> {
+        Ok(self.backend().control_all(filter, Wish::Remove).await?)
+    }
+
+    /// Cancels what has not ended of a flow (rule N4).
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn cancel_flow(&self, flow: FlowId) -> Result<u64> {
+        self.cancel_all(Filter { flow: Some(flow), ..Filter::default() }).await
+    }
+
+    /// Stores jobs, together with those of other callers where there are some.
+    pub(crate) async fn store(&self, jobs: Vec<NewJob>) -> Result<Stored> {
+        let weight = jobs.len();
+        let answer = self.inner.enqueue.submit(jobs, weight);
+        answer.await.unwrap_or_else(|_| Err(Error::shut_down()))
+    }
+}
+
+/// Sends what several callers enqueue in one call. If the store refuses it
+/// because of one of them, that one learns why and the others go again.
+async fn send(backend: Arc<dyn Backend>, batch: Vec<Call<Vec<NewJob>, Result<Stored>>>) {
+    let mut jobs = Vec::with_capacity(batch.iter().map(|call| call.input.len()).sum());
+    let mut callers = Vec::with_capacity(batch.len());
+    for mut call in batch {
+        callers.push((call.input.len(), call.reply));
+        jobs.append(&mut call.input);
+    }
+    loop {
+        match backend.enqueue(jobs).await {
+            Ok(EnqueueAnswer::Stored { outcomes, unblocked, now }) => {
+                if let Err(error) = backend.release(unblocked).await {
+                    // They are stored; the sweep releases what this could not.
+                    tracing::warn!(%error, "blocked jobs wait for the sweep");
+                }
+                let mut outcomes = outcomes.into_iter();
+                for (count, reply) in callers {
+                    let outcomes = outcomes.by_ref().take(count).collect();
+                    let _ = reply.send(Ok(Stored { outcomes, now }));
+                }
+                return;
+            }
+            Ok(EnqueueAnswer::Refused { index, why, jobs: back }) => {
+                jobs = back;
+                if !refuse_one(&mut callers, &mut jobs, index, &why) {
+                    return;
+                }
+            }
+            Err(error) => {
+                let error = Error::from(error);
+                for (_, reply) in callers {
+                    let _ = reply.send(Err(error.clone()));
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Takes the caller of the refused job, and its jobs, out of the batch.
+/// Answers whether any is left.
+fn refuse_one(
+    callers: &mut Vec<(usize, tokio::sync::oneshot::Sender<Result<Stored>>)>,
+    jobs: &mut Vec<NewJob>,
+    index: usize,
+    why: &Refusal,
+) -> bool {
+    let mut first = 0;
+    let at = callers.iter().position(|(count, _)| {
+        first += count;
+        index < first
+    });
+    let Some(at) = at else { return false };
+    let (count, reply) = callers.remove(at);
+    jobs.drain(first - count..first);
+    let _ = reply.send(Err(why.clone().into()));
+    !callers.is_empty()
+}

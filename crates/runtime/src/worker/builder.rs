@@ -1,0 +1,478 @@
+//! Builds a worker, starts it and stops it.
+
+use std::any::TypeId;
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tower::{Layer, Service, ServiceExt};
+use uuid::Uuid;
+use windlass_core::decide::Outcome;
+use windlass_core::model::{
+    Beat, Interest, JobType, Notice, QueueName, WorkerId, WorkerInfo,
+};
+
+use super::heartbeat::beat;
+use super::keeper::Keeper;
+use super::poller::poll;
+use super::pool::Pool;
+use super::settler::{Finished, Held, Settler};
+use super::{Timing, store_backoff};
+use crate::client::Client;
+use crate::context::{DataMap, Shared, StopReason};
+use crate::error::{Error, Result};
+use crate::handler::{AnyHandler, Handler, Raw, Typed};
+use crate::job::Job;
+use crate::queue::Queue;
+use crate::service::{Answer, BoxError, Call, Execution, JobService, Router};
+
+/// How many jobs of each queue a worker runs at once unless told otherwise.
+const DEFAULT_CONCURRENCY: usize = 64;
+
+/// After how long a worker that is not heard of is forgotten.
+const FORGET_WORKERS: Duration = Duration::from_secs(300);
+
+type Wrap = Box<dyn FnOnce(JobService) -> JobService + Send>;
+
+/// Builds a worker.
+#[must_use = "nothing runs before `run_until` or `start`"]
+pub struct WorkerBuilder {
+    client: Client,
+    queues: Vec<(QueueName, Option<usize>)>,
+    concurrency: usize,
+    timing: Timing,
+    data: DataMap,
+    handlers: HashMap<JobType, Arc<dyn AnyHandler>>,
+    layers: Vec<Wrap>,
+    problem: Option<Error>,
+}
+
+impl std::fmt::Debug for WorkerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("WorkerBuilder");
+        shown.field("queues", &self.queues).field("job_types", &self.handlers.keys());
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// What the parts of a running worker have in common.
+pub(crate) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) execution: Execution,
+    pub(super) timing: Timing,
+    pub(super) held: Arc<Held>,
+    /// Raised when a notice came in.
+    pub(super) hint: Notify,
+}
+
+impl Parts {
+    pub(crate) fn execution(&self) -> &Execution {
+        &self.execution
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn worker(&self) -> WorkerId {
+        self.shared.worker
+    }
+}
+
+impl WorkerBuilder {
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            queues: Vec::new(),
+            concurrency: DEFAULT_CONCURRENCY,
+            timing: Timing::default(),
+            data: DataMap::new(),
+            handlers: HashMap::new(),
+            layers: Vec::new(),
+            problem: None,
+        }
+    }
+
+    /// Works this queue.
+    pub fn queue(mut self, queue: &Queue) -> Self {
+        self.queues.push((queue.name().clone(), None));
+        self
+    }
+
+    /// Works this queue, with a concurrency of its own.
+    pub fn queue_with(mut self, queue: &Queue, concurrency: usize) -> Self {
+        self.queues.push((queue.name().clone(), Some(concurrency)));
+        self
+    }
+
+    /// How many jobs of each queue run at once, at least 1. Default 64. The
+    /// queue's own limits hold besides.
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// How long a lease is; a third of it is the heartbeat. Default 30 s. A
+    /// job whose worker dies is taken over at most this and a sweep later.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.timing.lease = lease;
+        self
+    }
+
+    /// How long an idle worker waits at most before it asks for jobs again,
+    /// should a notice be lost. Default 1 s.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.timing.poll = interval;
+        self
+    }
+
+    /// How often the worker looks for lost leases and the like. Default 5 s.
+    pub fn sweep_interval(mut self, interval: Duration) -> Self {
+        self.timing.sweep = interval;
+        self
+    }
+
+    /// How long a handler whose job was cancelled may go on before it is
+    /// dropped (rule C1). Default 10 s.
+    pub fn cancel_grace(mut self, grace: Duration) -> Self {
+        self.timing.cancel_grace = grace;
+        self
+    }
+
+    /// How long handlers may go on once the worker is told to stop. After
+    /// that they are dropped and their jobs handed back. Default 30 s.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.timing.shutdown_grace = grace;
+        self
+    }
+
+    /// Shares a value with the handlers, which take it as
+    /// [`Data<T>`](crate::Data).
+    pub fn data<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.data.insert(TypeId::of::<T>(), Arc::new(value));
+        self
+    }
+
+    /// Handles jobs of a type: an async function that takes the job first and
+    /// extractors after it.
+    pub fn handle<J: Job, A: 'static>(self, handler: impl Handler<J, A>) -> Self {
+        let handler = Arc::new(Typed::<J, A, _>::new(handler));
+        self.add(J::NAME, handler)
+    }
+
+    /// Handles jobs of a type by its name, as JSON, for tools that do not have
+    /// the type.
+    pub fn handle_raw<A: 'static>(
+        self,
+        job_type: &str,
+        handler: impl Handler<serde_json::Value, A>,
+    ) -> Self {
+        let handler = Arc::new(Raw::<A, _>::new(handler));
+        self.add(job_type, handler)
+    }
+
+    fn add(mut self, name: &str, handler: Arc<dyn AnyHandler>) -> Self {
+        match JobType::new(name) {
+            Ok(job_type) => {
+                if self.handlers.insert(job_type, handler).is_some() {
+                    let problem = format!("two handlers take jobs of type {name:?}");
+                    self.problem.get_or_insert(Error::Worker(problem));
+                }
+            }
+            Err(error) => {
+                self.problem.get_or_insert(error.into());
+            }
+        }
+        self
+    }
+
+    /// Puts a tower layer round every handler. The last one added is the
+    /// outermost.
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<JobService> + Send + 'static,
+        L::Service: Service<Call, Response = Answer> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Call>>::Error: Into<BoxError>,
+        <L::Service as Service<Call>>::Future: Send,
+    {
+        self.layers.push(Box::new(move |inner| {
+            JobService::new(layer.layer(inner).map_err(Into::into))
+        }));
+        self
+    }
+
+    /// Runs the worker until a future is ready, then drains it: it takes no
+    /// further jobs, lets handlers finish for the grace period and hands the
+    /// rest back.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] if it has no queue or no handler, or two for one
+    /// type; [`Error::Store`] if it cannot reach the store at the start. Later
+    /// failures of the store are waited out.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<WorkerSummary> {
+        let worker = self.start().await?;
+        stop.await;
+        Ok(worker.stop().await)
+    }
+
+    /// Starts the worker in the background.
+    ///
+    /// # Errors
+    /// As [`WorkerBuilder::run_until`].
+    pub async fn start(self) -> Result<RunningWorker> {
+        let timing = self.timing;
+        let client = self.client.clone();
+        let queues = self.queues.clone();
+        let concurrency = self.concurrency;
+        let parts = Arc::new(self.parts()?);
+        // An unreachable store, or an undeclared queue, is better told now
+        // than found in a log.
+        let known: HashSet<_> =
+            client.backend().queues().await?.into_iter().map(|info| info.spec.name).collect();
+        if let Some((missing, _)) = queues.iter().find(|(name, _)| !known.contains(name)) {
+            return Err(windlass_core::Error::unknown_queue(missing).into());
+        }
+
+        let mut running = RunningWorker {
+            parts: Arc::clone(&parts),
+            pools: Vec::new(),
+            tasks: Vec::new(),
+            pollers: Vec::new(),
+        };
+        for (queue, own) in &queues {
+            let slots = own.unwrap_or(concurrency).max(1);
+            let pool = Arc::new(Pool::new(queue.clone(), slots));
+            let settler = Arc::new(Settler::new(
+                Arc::clone(client.backend()),
+                Arc::clone(&pool),
+                Arc::clone(&parts.held),
+            ));
+            let poller = poll(Arc::clone(&parts), Arc::clone(&pool), Arc::clone(&settler));
+            running.pollers.push(tokio::spawn(poller));
+            running.pools.push((pool, settler));
+        }
+        let pools: Vec<_> = running.pools.iter().map(|(pool, _)| Arc::clone(pool)).collect();
+        running.tasks.push(tokio::spawn(listen(Arc::clone(&parts), pools.clone())));
+        running.tasks.push(tokio::spawn(beat(Arc::clone(&parts))));
+        running.tasks.push(tokio::spawn(keep(Arc::clone(&parts), pools, timing.sweep)));
+        Ok(running)
+    }
+
+    /// What runs jobs, without the loops round it.
+    pub(crate) fn parts(self) -> Result<Parts> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        if self.queues.is_empty() {
+            return Err(Error::Worker("it has no queue; give it one with queue(…)".to_owned()));
+        }
+        let mut seen = HashSet::new();
+        if let Some((twice, _)) = self.queues.iter().find(|(name, _)| !seen.insert(name)) {
+            return Err(Error::Worker(format!("queue {twice:?} was given twice")));
+        }
+        if self.handlers.is_empty() {
+            return Err(Error::Worker("it has no handler; give it one with handle(…)".to_owned()));
+        }
+        if self.timing.lease.is_zero() {
+            return Err(Error::Worker("its lease is zero; use a few seconds at least".to_owned()));
+        }
+        let router = Router::new(self.handlers);
+        let execution = if self.layers.is_empty() {
+            Execution::Plain(router)
+        } else {
+            let inner = JobService::new(router);
+            Execution::Layered(self.layers.into_iter().fold(inner, |inner, wrap| wrap(inner)))
+        };
+        let shared = Shared {
+            client: self.client,
+            worker: WorkerId::from(Uuid::new_v4()),
+            data: self.data,
+            news: Notify::new(),
+        };
+        Ok(Parts {
+            shared: Arc::new(shared),
+            execution,
+            timing: self.timing,
+            held: Arc::default(),
+            hint: Notify::new(),
+        })
+    }
+
+    pub(crate) fn queue_names(&self) -> Vec<QueueName> {
+        self.queues.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// A worker at work. Dropping it stops it at once; leases that it held run
+/// out and are taken over.
+#[must_use = "dropping a worker stops it"]
+pub struct RunningWorker {
+    parts: Arc<Parts>,
+    pools: Vec<(Arc<Pool>, Arc<Settler>)>,
+    pollers: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for RunningWorker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunningWorker").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// What a worker has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerSummary {
+    /// How many jobs it has settled, however they ended.
+    pub settled: u64,
+    /// How many of them it handed back when it stopped.
+    pub handed_back: u64,
+}
+
+impl RunningWorker {
+    /// Its identity, drawn at this start.
+    #[must_use]
+    pub fn id(&self) -> WorkerId {
+        self.parts.shared.worker
+    }
+
+    /// How many jobs it has in hand.
+    #[must_use]
+    pub fn in_hand(&self) -> usize {
+        self.pools.iter().map(|(pool, _)| pool.in_hand()).sum()
+    }
+
+    /// Drains it: takes no further jobs, lets handlers finish for the grace
+    /// period, then drops them, and hands back what did not finish: no
+    /// attempt is used.
+    pub async fn stop(mut self) -> WorkerSummary {
+        let mut summary = WorkerSummary::default();
+        for (pool, settler) in &self.pools {
+            summary.handed_back += hand_back(pool, settler);
+            pool.ask.notify_one();
+            pool.settled.notify_one();
+        }
+        // A poller that has asked is waited for: what it was given has leases.
+        for poller in std::mem::take(&mut self.pollers) {
+            let _ = poller.await;
+        }
+        for (pool, settler) in &self.pools {
+            summary.handed_back += hand_back(pool, settler);
+        }
+        let grace = self.parts.timing.shutdown_grace;
+        if tokio::time::timeout(grace, self.drained()).await.is_err() {
+            let held = self.parts.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            tracing::warn!(jobs = held.len(), "the grace period is over; handing jobs back");
+            summary.handed_back += held.len() as u64;
+            for running in held.into_values() {
+                running.stop(StopReason::Shutdown);
+            }
+            self.drained().await;
+        }
+        summary.settled = self.pools.iter().map(|(pool, _)| pool.finished()).sum();
+        let leaving = Beat::Leaving(self.id());
+        if let Err(error) = self.parts.shared.client.backend().beat(leaving).await {
+            tracing::debug!(%error, "the worker could not say goodbye");
+        }
+        summary
+    }
+
+    async fn drained(&self) {
+        for (pool, _) in &self.pools {
+            while pool.in_hand() > 0 {
+                pool.settled.notified().await;
+            }
+        }
+    }
+}
+
+fn hand_back(pool: &Pool, settler: &Settler) -> u64 {
+    let waiting = pool.close();
+    let count = waiting.len() as u64;
+    let release = |running| Finished { running, outcome: Some(Outcome::Release) };
+    settler.submit(waiting.into_iter().map(release).collect());
+    count
+}
+
+impl Drop for RunningWorker {
+    fn drop(&mut self) {
+        for (pool, _) in &self.pools {
+            drop(pool.close());
+        }
+        for task in self.tasks.iter().chain(&self.pollers) {
+            task.abort();
+        }
+    }
+}
+
+/// Passes notices on to whom they concern.
+async fn listen(parts: Arc<Parts>, pools: Vec<Arc<Pool>>) {
+    let mut silences = 0;
+    loop {
+        let mut notices = parts.shared.client.backend().watch(Interest::Work);
+        while let Some(notice) = notices.next().await {
+            silences = 0;
+            for pool in &pools {
+                let concerned = match &notice {
+                    Notice::Queue(queue) => *queue == pool.queue,
+                    Notice::Anything => true,
+                    _ => false,
+                };
+                if concerned {
+                    pool.ask.notify_one();
+                    parts.hint.notify_one();
+                }
+            }
+        }
+        // The stream has ended. Polling goes on meanwhile: a notice is only a
+        // hint.
+        silences += 1;
+        tokio::time::sleep(store_backoff(silences)).await;
+    }
+}
+
+/// Keeps house, and tells the store that this worker is there.
+async fn keep(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, sweep: Duration) {
+    let queues: Vec<_> = pools.iter().map(|pool| pool.queue.clone()).collect();
+    let mut keeper = Keeper::new(queues.clone());
+    let backend = parts.shared.client.backend();
+    let mut failures = 0;
+    loop {
+        let round = async {
+            backend.beat(alive(&parts, &pools, &queues)).await?;
+            keeper.round(&**backend).await
+        };
+        let wait = match round.await {
+            Ok(next) => {
+                failures = 0;
+                next.map_or(sweep, |next| next.min(sweep)).max(Duration::from_millis(1))
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, "the keeper's round failed; it goes on after a while");
+                store_backoff(failures)
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn alive(parts: &Parts, pools: &[Arc<Pool>], queues: &[QueueName]) -> Beat {
+    let total: usize = pools.iter().map(|pool| pool.concurrency).sum();
+    let running: usize = pools.iter().map(|pool| pool.in_hand() - pool.waiting().min(pool.in_hand())).sum();
+    let host = ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok());
+    Beat::Alive {
+        worker: WorkerInfo {
+            id: parts.shared.worker,
+            host: host.unwrap_or_else(|| "unknown".to_owned()),
+            pid: std::process::id(),
+            queues: queues.to_vec(),
+            concurrency: u32::try_from(total).unwrap_or(u32::MAX),
+            running: u32::try_from(running).unwrap_or(u32::MAX),
+        },
+        forget_after: FORGET_WORKERS,
+    }
+}

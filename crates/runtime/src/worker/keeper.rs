@@ -1,0 +1,143 @@
+//! Looks after what nobody else does: lost leases, expired and forgotten jobs,
+//! repeatables, retention.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use windlass_core::backend::{
+    Backend, BackendExt, Overdue, OverdueQuery, RepeatablesQuery, Result,
+};
+use windlass_core::decide::{cleaning, overdue, repeat};
+use windlass_core::model::{JobRef, QueueName, QueueSpec, RepeatableRecord, Timestamp};
+
+/// How many jobs are looked at, or cleaned, in one call.
+const PAGE: u32 = 500;
+
+/// How many calls in a row clean one state of one queue, so that a long
+/// backlog does not keep the keeper from the rest.
+const CLEAN_CALLS: usize = 20;
+
+/// How often retention is applied.
+const CLEAN_EVERY: Duration = Duration::from_secs(60);
+
+/// Looks after some queues and every repeatable. Any number may do so at once.
+pub(crate) struct Keeper {
+    queues: Vec<QueueName>,
+    cleaned: Option<tokio::time::Instant>,
+}
+
+impl Keeper {
+    pub(crate) fn new(queues: Vec<QueueName>) -> Self {
+        Self { queues, cleaned: None }
+    }
+
+    /// One round. Answers how long until the next repeatable is due, if one
+    /// is.
+    pub(crate) async fn round(&mut self, backend: &dyn Backend) -> Result<Option<Duration>> {
+        let specs = specs(backend).await?;
+        for queue in &self.queues {
+            if let Some(spec) = specs.get(queue) {
+                sweep_queue(backend, spec).await?;
+            }
+        }
+        let next = fire_due(backend, &specs).await?;
+        if self.cleaned.is_none_or(|at| at.elapsed() >= CLEAN_EVERY) {
+            for queue in &self.queues {
+                if let Some(spec) = specs.get(queue) {
+                    clean(backend, spec).await?;
+                }
+            }
+            self.cleaned = Some(tokio::time::Instant::now());
+        }
+        Ok(next)
+    }
+}
+
+async fn specs(backend: &dyn Backend) -> Result<HashMap<QueueName, QueueSpec>> {
+    let queues = backend.queues().await?;
+    Ok(queues.into_iter().map(|info| (info.spec.name.clone(), info.spec)).collect())
+}
+
+/// Decides about everything that is overdue in a queue, a page at a time. What
+/// nobody can help is passed over (rule L4).
+async fn sweep_queue(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
+    for what in Overdue::ALL {
+        let mut after = None;
+        loop {
+            let query = OverdueQuery { queue: spec.name.clone(), what, after, limit: PAGE };
+            let page = backend.overdue(query).await?;
+            let decided: Vec<_> =
+                page.jobs.iter().filter_map(|job| overdue(job, spec, what, page.now)).collect();
+            if !decided.is_empty() {
+                tracing::info!(queue = %spec.name, ?what, jobs = decided.len(), "taking over");
+                // Who was faster, was faster: the guard says so, and there is
+                // nothing left to do.
+                backend.apply_through(decided).await?;
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Fires every repeatable that is due, and answers how long until the next.
+async fn fire_due(
+    backend: &dyn Backend,
+    specs: &HashMap<QueueName, QueueSpec>,
+) -> Result<Option<Duration>> {
+    loop {
+        let due = backend.repeatables(RepeatablesQuery::Due(PAGE)).await?;
+        let mut fired = false;
+        for record in &due.records {
+            let Some(spec) = specs.get(&record.spec.queue) else { continue };
+            fired |= fire(backend, record, spec, due.now).await?;
+        }
+        // A full page may have more behind it; one on which nothing moved
+        // would come again as it is.
+        if due.records.len() < PAGE as usize || !fired {
+            return Ok(due.next_due.map(|next| next.since(due.now)));
+        }
+    }
+}
+
+/// Fires one repeatable. Answers whether it moved on.
+async fn fire(
+    backend: &dyn Backend,
+    record: &RepeatableRecord,
+    spec: &QueueSpec,
+    now: Timestamp,
+) -> Result<bool> {
+    let previous_is_live = match record.last_job {
+        Some(id) => {
+            let job = JobRef { queue: spec.name.clone(), id };
+            backend.job(&job).await?.is_some_and(|seen| !seen.job.state.is_terminal())
+        }
+        None => false,
+    };
+    match repeat::fire(record, spec, now, previous_is_live) {
+        Ok(Some(put)) => {
+            backend.put_repeatable(put).await?;
+            Ok(true)
+        }
+        Ok(None) => Ok(false),
+        Err(error) => {
+            // Its queue was declared anew and takes its jobs no longer.
+            tracing::error!(%error, repeatable = %record.spec.key, "a repeatable cannot fire");
+            Ok(false)
+        }
+    }
+}
+
+async fn clean(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
+    for clean in cleaning(spec, PAGE) {
+        for _ in 0..CLEAN_CALLS {
+            if backend.clean(clean.clone()).await? < u64::from(PAGE) {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

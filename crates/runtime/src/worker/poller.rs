@@ -1,0 +1,136 @@
+//! Asks the store for jobs.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use windlass_core::backend::{Again, Ask, Dequeued};
+
+use super::builder::Parts;
+use super::executor::execute;
+use super::pool::Pool;
+use super::settler::Settler;
+use super::store_backoff;
+use crate::context::Running;
+
+/// How much work a poller keeps in hand beyond what runs: what finishes within
+/// this time, as far as it has seen, so that executors do not run dry while it
+/// asks. Slow jobs are thus hardly leased ahead of time, and fast ones in
+/// batches.
+const AHEAD: Duration = Duration::from_millis(50);
+
+/// The most it keeps in hand beyond what runs.
+const MAX_AHEAD: usize = 1000;
+
+/// Asks the store for the jobs of one queue until the pool is closed.
+pub(super) async fn poll(parts: Arc<Parts>, pool: Arc<Pool>, settler: Arc<Settler>) {
+    let mut failures = 0;
+    let mut pace = Pace::new();
+    while !pool.is_closed() {
+        pace.look(pool.finished());
+        let wanted = pool.concurrency + pace.ahead();
+        let room = wanted.saturating_sub(pool.in_hand());
+        // Less than half of it is not worth a round trip while there is
+        // something to run.
+        if room == 0 || (room < wanted / 2 && pool.waiting() > 0) {
+            pool.settled.notified().await;
+            continue;
+        }
+        let ask = Ask {
+            queue: pool.queue.clone(),
+            worker: parts.shared.worker,
+            max: u32::try_from(room).unwrap_or(u32::MAX),
+            lease: parts.timing.lease,
+        };
+        let asked = Instant::now();
+        match parts.shared.client.backend().dequeue(ask).await {
+            Ok(answer) => {
+                failures = 0;
+                let again = (answer.again, answer.now);
+                let none = answer.jobs.is_empty();
+                take(&parts, &pool, &settler, answer, asked);
+                match again {
+                    (Again::Now, _) if !none => {}
+                    (Again::At(moment), now) => {
+                        idle(&pool, moment.since(now).min(parts.timing.poll)).await;
+                    }
+                    (Again::Now | Again::OnNotice, _) => idle(&pool, parts.timing.poll).await,
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                let wait = store_backoff(failures);
+                tracing::warn!(%error, queue = %pool.queue, ?wait, "the store gives no jobs; asking again");
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+/// Waits for a reason to ask again.
+async fn idle(pool: &Pool, at_most: Duration) {
+    tokio::select! {
+        () = pool.ask.notified() => {}
+        () = tokio::time::sleep(at_most) => {}
+    }
+}
+
+/// Hands leased jobs to executors.
+fn take(
+    parts: &Arc<Parts>,
+    pool: &Arc<Pool>,
+    settler: &Arc<Settler>,
+    answer: Dequeued,
+    asked: Instant,
+) {
+    if answer.jobs.is_empty() {
+        return;
+    }
+    let spec = answer.spec;
+    let jobs: Vec<_> = answer
+        .jobs
+        .into_iter()
+        .filter_map(|job| {
+            let lease = job.lease?;
+            let (spec, shared) = (Arc::clone(&spec), Arc::clone(&parts.shared));
+            Some(Arc::new(Running::new(job, lease, spec, shared, asked)))
+        })
+        .collect();
+    let mut held = parts.held.lock().unwrap_or_else(PoisonError::into_inner);
+    held.extend(jobs.iter().map(|running| (running.job.id, Arc::clone(running))));
+    drop(held);
+    for _ in 0..pool.feed(jobs.into_iter()) {
+        let (pool, settler) = (Arc::clone(pool), Arc::clone(settler));
+        let execution = parts.execution.clone();
+        tokio::spawn(execute(pool, execution, settler, parts.timing.cancel_grace));
+    }
+}
+
+/// How fast the jobs of a queue finish.
+struct Pace {
+    since: Instant,
+    finished: u64,
+    per_second: f64,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { since: Instant::now(), finished: 0, per_second: 0.0 }
+    }
+
+    fn look(&mut self, finished: u64) {
+        let elapsed = self.since.elapsed().as_secs_f64();
+        // Too short a time tells too little.
+        if elapsed < 0.002 {
+            return;
+        }
+        let now = (finished - self.finished) as f64 / elapsed;
+        // A pause forgets half of what was seen, a burst is believed at once.
+        self.per_second = now.max((self.per_second + now) / 2.0);
+        self.since = Instant::now();
+        self.finished = finished;
+    }
+
+    fn ahead(&self) -> usize {
+        ((self.per_second * AHEAD.as_secs_f64()) as usize).min(MAX_AHEAD)
+    }
+}
