@@ -14,6 +14,7 @@ mod error;
 mod ext;
 mod transition;
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 
@@ -51,7 +52,7 @@ pub type NoticeStream = Pin<Box<dyn Stream<Item = Notice> + Send>>;
 /// - A job is `scheduled` before its moment and `waiting` from that moment on,
 ///   with no help from any scanner, in every answer.
 #[async_trait]
-pub trait Backend: fmt::Debug + Send + Sync + 'static {
+pub trait Backend: Any + fmt::Debug + Send + Sync {
     // ── what it is ─────────────────────────────────────────────────────────
 
     /// What it can do beyond what all must. Never changes.

@@ -1,0 +1,6 @@
+//! The integration tests of the core, one binary.
+
+mod schedule_changes;
+mod schedule_hostile;
+mod schedule_oracle;
+mod schedule_stored;
