@@ -82,23 +82,26 @@ impl Client {
     /// Enqueues a job on the queue that its type names.
     ///
     /// # Errors
-    /// [`Error::Worker`] if its type names none; otherwise as
+    /// [`Error::NoQueue`] if its type names none; otherwise as
     /// [`Client::open_queue`].
     pub async fn enqueue<J: Job>(&self, job: J) -> Result<Enqueue<J>> {
         match J::defaults().queue {
             Some(name) => Ok(self.open_queue(name).await?.enqueue(job)),
-            None => Err(Error::Worker(format!(
-                "job type {:?} names no queue; add queue = \"…\" to its #[job(…)], or enqueue it \
-                 by way of a Queue",
-                J::NAME
-            ))),
+            None => Err(Error::NoQueue(J::NAME)),
         }
     }
 
     /// Begins a flow: jobs, of any queues, that are enqueued together.
     #[must_use]
     pub fn flow(&self) -> Flow {
-        Flow::new(self.clone())
+        Flow::new(self.clone(), uuid::Uuid::now_v7().into())
+    }
+
+    /// Goes on with a flow that is too large to be enqueued in one step, or
+    /// that was interrupted. Each part is enqueued all or none.
+    #[must_use]
+    pub fn continue_flow(&self, id: FlowId) -> Flow {
+        Flow::new(self.clone(), id)
     }
 
     /// Begins a worker. Nothing happens before

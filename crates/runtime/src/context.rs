@@ -299,17 +299,19 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::Encode`] if the result cannot be written as JSON,
-    /// [`Error::Worker`] if the result is larger than the queue takes.
+    /// [`Error::ResultTooLarge`].
     pub fn completion<T: serde::Serialize + ?Sized>(
         &self,
         result: &T,
     ) -> Result<windlass_core::backend::Transition> {
         use windlass_core::decide::{Attempt, Outcome, finish};
         let result = crate::outcome::encode_result(result)?;
+        let (size, max) = (result.as_ref().map_or(0, |result| result.len()), self.0.spec.max_payload);
+        if size > max {
+            return Err(Error::ResultTooLarge { size, max });
+        }
         let attempt = Attempt { token: self.token(), outcome: Outcome::Success { result } };
-        finish(self.job(), &self.0.spec, &attempt)
-            .filter(|decided| decided.course.is_none())
-            .ok_or_else(|| Error::Worker("the result is larger than the queue takes".to_owned()))
+        finish(self.job(), &self.0.spec, &attempt).ok_or_else(|| Error::LeaseLost(self.id()))
     }
 
     /// Where the job stands.

@@ -278,6 +278,12 @@ pub struct Prepared<J> {
 }
 
 impl<J> Prepared<J> {
+    /// The client that it was prepared with.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Where it will stand.
     #[must_use]
     pub fn reference(&self) -> JobRef {

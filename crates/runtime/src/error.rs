@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use windlass_core::backend::{ControlError, ErrorKind, Refusal};
 use windlass_core::decide::{InvalidJob, InvalidQueue};
-use windlass_core::model::{AttemptError, DedupKey, InvalidName, JobId, JobRef, QueueSpec, State};
+use windlass_core::model::{AttemptError, DedupKey, InvalidName, JobId, JobRef, QueueSpec, RepeatableKey, State};
 use windlass_core::schedule::ScheduleError;
 
 /// What can go wrong for a caller. Branch on the variant; report the whole
@@ -58,9 +58,32 @@ pub enum Error {
         .0.name, .0.priority, .0.aging, .0.partitions.is_some()
     )]
     QueueConflict(Box<QueueSpec>),
-    /// No job type of the worker, or no queue, or one of them twice.
+    /// The worker has no queue or no handler, or one of them twice.
     #[error("this worker cannot start: {0}")]
     Worker(String),
+    /// A job type that names no queue was enqueued without one.
+    #[error(
+        "job type {0:?} names no queue; add queue = \"…\" to its #[job(…)], or enqueue it by way \
+         of a Queue"
+    )]
+    NoQueue(&'static str),
+    /// A repeatable was put without a schedule.
+    #[error("repeatable {0:?} has no schedule; call every(…) or cron(…)")]
+    NoSchedule(RepeatableKey),
+    /// A result is larger than its queue takes.
+    #[error("the result has {size} bytes, more than the {max} that the queue takes; return less")]
+    ResultTooLarge {
+        /// How many bytes it has.
+        size: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// The lease of a running job is not the current one any more.
+    #[error("the lease of job {0} has been lost; nothing that it does is recorded any more")]
+    LeaseLost(JobId),
+    /// The jobs of a test do not come to an end.
+    #[error("{0} attempts in one drain: do its jobs enqueue each other without end?")]
+    Endless(usize),
     /// The job ended in another way than completed.
     #[error("job {id} is {state}{}", last(error.as_deref()))]
     NotCompleted {

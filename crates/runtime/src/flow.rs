@@ -1,6 +1,5 @@
 //! Flows: graphs of jobs that are enqueued together.
 
-use uuid::Uuid;
 use windlass_core::decide::{OnDuplicate, check_graph};
 use windlass_core::model::{FlowId, JobRef, NewJob};
 
@@ -38,8 +37,8 @@ pub struct StoredFlow {
 }
 
 impl Flow {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client, id: Uuid::now_v7().into(), jobs: Vec::new() }
+    pub(crate) fn new(client: Client, id: FlowId) -> Self {
+        Self { client, id, jobs: Vec::new() }
     }
 
     /// Its id.

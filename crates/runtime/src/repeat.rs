@@ -156,10 +156,7 @@ impl IntoFuture for Repeat {
         Box::pin(async move {
             let draft = self.spec?;
             let Some(schedule) = draft.schedule else {
-                return Err(Error::Worker(format!(
-                    "repeatable {:?} has no schedule; call every(…) or cron(…)",
-                    draft.key
-                )));
+                return Err(Error::NoSchedule(draft.key));
             };
             let handle = RepeatHandle::new(self.queue, draft.key.clone());
             let spec = Repeatable {

@@ -58,8 +58,8 @@ impl Kit {
     /// repeatables that are due are seen to as well.
     ///
     /// # Errors
-    /// [`Error::Worker`] if the worker could not start, or if the jobs do not
-    /// come to an end; [`Error::Store`].
+    /// [`Error::Worker`] if the worker could not start, [`Error::Endless`] if
+    /// the jobs do not come to an end, [`Error::Store`].
     pub async fn drain(&self, worker: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<usize> {
         let builder = worker(self.client.worker());
         let queues = builder.queue_names();
@@ -77,10 +77,7 @@ impl Kit {
                     settle(&**backend, vec![Finished { running, outcome }]).await;
                     attempts += 1;
                     if attempts > TOO_MANY {
-                        return Err(Error::Worker(format!(
-                            "{TOO_MANY} attempts in one drain: do its jobs enqueue each other \
-                             without end?"
-                        )));
+                        return Err(Error::Endless(TOO_MANY));
                     }
                 }
             }

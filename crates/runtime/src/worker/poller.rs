@@ -10,7 +10,7 @@ use super::executor::execute;
 use super::pool::Pool;
 use super::settler::Settler;
 use super::store_backoff;
-use crate::context::Running;
+use crate::context::{Running, StopReason};
 
 /// How much work a poller keeps in hand beyond what runs: what finishes within
 /// this time, as far as it has seen, so that executors do not run dry while it
@@ -96,7 +96,13 @@ fn take(
         })
         .collect();
     let mut held = parts.held.lock().unwrap_or_else(PoisonError::into_inner);
-    held.extend(jobs.iter().map(|running| (running.job.id, Arc::clone(running))));
+    for running in &jobs {
+        // A job that comes back while an old lease of it is still in hand: that
+        // one was taken over, and heartbeats would not find it any more.
+        if let Some(old) = held.insert(running.job.id, Arc::clone(running)) {
+            old.stop(StopReason::LeaseLost);
+        }
+    }
     drop(held);
     for _ in 0..pool.feed(jobs.into_iter()) {
         let (pool, settler) = (Arc::clone(pool), Arc::clone(settler));

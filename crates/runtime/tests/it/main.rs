@@ -1,1 +1,12 @@
-//! Tests.
+//! The runtime, on a store in memory. Time is a manual clock for the store and
+//! tokio's paused clock for the worker: nothing here sleeps for real.
+
+mod batching;
+mod control;
+mod enqueueing;
+mod failing;
+mod handlers;
+mod repeating;
+mod shutdown;
+mod support;
+mod testing_kit;

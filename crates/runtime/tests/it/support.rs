@@ -1,0 +1,66 @@
+//! A store in memory, a job, and a way to wait for a state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use windlass_memory::{MemoryBackend, MemoryConfig};
+use windlass_runtime::backend::Backend;
+use windlass_runtime::model::{Clock, Job as JobRecord, ManualClock, State};
+use windlass_runtime::{Client, Job, JobDefaults, JobHandle, Queue, WorkerBuilder};
+
+/// A job that carries a number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Number(pub(crate) u64);
+
+impl Job for Number {
+    const NAME: &'static str = "number";
+
+    fn defaults() -> JobDefaults {
+        JobDefaults::default()
+    }
+}
+
+/// A job of another type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Other;
+
+impl Job for Other {
+    const NAME: &'static str = "other";
+
+    fn defaults() -> JobDefaults {
+        JobDefaults { queue: Some("q"), ..JobDefaults::default() }
+    }
+}
+
+/// A fresh store whose clock stands still.
+pub(crate) fn store() -> (Client, ManualClock) {
+    let clock = ManualClock::new();
+    let mut config = MemoryConfig::default();
+    config.clock = Clock::Manual(clock.clone());
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::with(config));
+    (Client::new(backend), clock)
+}
+
+/// A fresh store with a queue `q`.
+pub(crate) async fn queue() -> (Queue, ManualClock) {
+    let (client, clock) = store();
+    (client.queue("q").declare().await.unwrap(), clock)
+}
+
+/// A worker on this queue.
+pub(crate) fn worker(queue: &Queue) -> WorkerBuilder {
+    queue.client().worker().queue(queue)
+}
+
+/// Waits, in virtual time, until the job is in this state.
+pub(crate) async fn until<J>(handle: &JobHandle<J>, state: State) -> JobRecord {
+    for _ in 0..10_000 {
+        let job = handle.job().await.unwrap();
+        if job.state == state {
+            return job;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the job never became {state}: {:?}", handle.job().await);
+}
