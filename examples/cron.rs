@@ -1,6 +1,8 @@
 //! Repeatables: every so often, and by cron in a time zone:
 //! `cargo run --example cron`.
 
+#![allow(clippy::print_stdout, reason = "a program, not a library")]
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

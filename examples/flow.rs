@@ -1,5 +1,7 @@
 //! A flow: fan out, then gather: `cargo run --example flow`.
 
+#![allow(clippy::print_stdout, reason = "a program, not a library")]
+
 use serde::{Deserialize, Serialize};
 use windlass::{Context, Job, JobError, Windlass};
 

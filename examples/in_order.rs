@@ -1,6 +1,8 @@
 //! Partitions: the events of each user in order, different users at once, even
 //! when one of them fails: `cargo run --example in_order`.
 
+#![allow(clippy::print_stdout, reason = "a program, not a library")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! A job, a handler, a worker: `cargo run --example quickstart`.
 
+#![allow(clippy::print_stdout, reason = "a program, not a library")]
+
 use serde::{Deserialize, Serialize};
 use windlass::{Job, JobError, Windlass};
 

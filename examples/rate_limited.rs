@@ -1,6 +1,8 @@
 //! Limits over all processes: at most 5 starts in every window of a second,
 //! and 2 at once: `cargo run --example rate_limited`.
 
+#![allow(clippy::print_stdout, reason = "a program, not a library")]
+
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};

@@ -12,6 +12,8 @@
 //! `run.rs` finds or begins a run, `scan.rs` enqueues the graph, `hash.rs` has
 //! the handlers, `report.rs` writes the manifest and the summary.
 
+#![allow(clippy::print_stdout, unreachable_pub, reason = "a program, not a library")]
+
 mod hash;
 mod report;
 mod run;
