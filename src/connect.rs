@@ -26,7 +26,8 @@ impl Windlass {
     /// password, is never quoted.
     pub async fn connect(url: &str) -> Result<Self> {
         let Some((scheme, rest)) = url.split_once(':') else {
-            let what = "this is not a store's URL: it has no scheme; use one such as sqlite:jobs.db";
+            let what =
+                "this is not a store's URL: it has no scheme; use one such as sqlite:jobs.db";
             return Err(StoreError::new(ErrorKind::Invalid, what).into());
         };
         let backend = open(scheme, rest).await?;

@@ -39,7 +39,6 @@ pub use windlass_runtime::testing::Kit;
 #[must_use]
 pub fn kit() -> Kit {
     let clock = ManualClock::new();
-    let mut config = MemoryConfig::default();
-    config.clock = Clock::Manual(clock.clone());
+    let config = MemoryConfig { clock: Clock::Manual(clock.clone()), ..MemoryConfig::default() };
     Kit::new(Arc::new(MemoryBackend::with(config)), clock)
 }

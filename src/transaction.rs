@@ -5,9 +5,7 @@ use std::any::Any;
 
 use rusqlite::Transaction;
 use serde::Serialize;
-use windlass_runtime::backend::{
-    Applied, EnqueueAnswer, Enqueued, Error as StoreError, ErrorKind,
-};
+use windlass_runtime::backend::{Applied, EnqueueAnswer, Enqueued, Error as StoreError, ErrorKind};
 use windlass_runtime::decide::unblocked;
 use windlass_runtime::model::Job;
 use windlass_runtime::{Client, Context, Enqueue, Error, JobHandle, Result};

@@ -6,9 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 use windlass::decide::OnDuplicate;
-use windlass::model::{
-    Detail, Direction, Filter, JobId, JobRef, JobType, JobsQuery, Keep, State,
-};
+use windlass::model::{Detail, Direction, Filter, JobId, JobRef, JobType, JobsQuery, Keep, State};
 use windlass::{Job, Queue, Windlass};
 
 use crate::hash::hex;

@@ -68,7 +68,8 @@ pub async fn scan(job: Scan, context: Context, queue: Data<Queue>) -> Result<u64
     let run = context.id();
     let walk = move || {
         let flow = queue.client().continue_flow(FlowId::from_bytes(*run.as_bytes()));
-        let mut walk = Walk { run, queue: &queue, flow: Some(flow), runtime: Handle::current(), jobs: 0 };
+        let mut walk =
+            Walk { run, queue: &queue, flow: Some(flow), runtime: Handle::current(), jobs: 0 };
         // As find does: the directory as it was given, a slash, and the rest.
         let mut prefix = dir.into_os_string().into_vec();
         if !prefix.ends_with(b"/") {

@@ -60,7 +60,6 @@ impl Client {
 
     /// Begins to declare a queue. Nothing happens before
     /// [`QueueBuilder::declare`].
-    #[must_use]
     pub fn queue(&self, name: impl Into<String>) -> QueueBuilder {
         QueueBuilder::new(self.clone(), name.into())
     }
@@ -92,21 +91,18 @@ impl Client {
     }
 
     /// Begins a flow: jobs, of any queues, that are enqueued together.
-    #[must_use]
     pub fn flow(&self) -> Flow {
         Flow::new(self.clone(), uuid::Uuid::now_v7().into())
     }
 
     /// Goes on with a flow that is too large to be enqueued in one step, or
     /// that was interrupted. Each part is enqueued all or none.
-    #[must_use]
     pub fn continue_flow(&self, id: FlowId) -> Flow {
         Flow::new(self.clone(), id)
     }
 
     /// Begins a worker. Nothing happens before
     /// [`WorkerBuilder::run_until`] or [`WorkerBuilder::start`].
-    #[must_use]
     pub fn worker(&self) -> WorkerBuilder {
         WorkerBuilder::new(self.clone())
     }

@@ -278,9 +278,7 @@ impl Context {
             Some(State::Completed) => {
                 decode_result(dependency.result.as_ref().map(|result| result.as_slice()))
             }
-            Some(state) => {
-                Err(Error::NotCompleted { id: dependency.job.id, state, error: None })
-            }
+            Some(state) => Err(Error::NotCompleted { id: dependency.job.id, state, error: None }),
             None => Err(Error::Gone(dependency.job.id)),
         };
         self.dependencies().await?.into_iter().map(read).collect()
@@ -306,7 +304,8 @@ impl Context {
     ) -> Result<windlass_core::backend::Transition> {
         use windlass_core::decide::{Attempt, Outcome, finish};
         let result = crate::outcome::encode_result(result)?;
-        let (size, max) = (result.as_ref().map_or(0, |result| result.len()), self.0.spec.max_payload);
+        let (size, max) =
+            (result.as_ref().map_or(0, |result| result.len()), self.0.spec.max_payload);
         if size > max {
             return Err(Error::ResultTooLarge { size, max });
         }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use windlass_core::backend::{Applied, BackendExt, Enqueued};
-use windlass_core::decide::{Conflict, Dedup, JobRequest, OnDuplicate, check_graph, conflict, enqueue};
+use windlass_core::decide::{
+    Conflict, Dedup, JobRequest, OnDuplicate, check_graph, conflict, enqueue,
+};
 use windlass_core::model::{
     Backoff, DedupKey, FlowId, JobId, JobKey, JobRef, JobType, NewJob, OnBrokenDependency, Parent,
     PartitionKey, Payload, Tag, Timestamp, When,
@@ -39,7 +41,10 @@ pub(crate) fn fresh_id() -> JobId {
     Uuid::now_v7().into()
 }
 
-pub(crate) fn encode<T: serde::Serialize + ?Sized>(what: &'static str, value: &T) -> Result<Payload> {
+pub(crate) fn encode<T: serde::Serialize + ?Sized>(
+    what: &'static str,
+    value: &T,
+) -> Result<Payload> {
     match serde_json::to_vec(value) {
         Ok(bytes) => Ok(Payload::from(bytes)),
         Err(error) => Err(Error::Encode { what, message: error.to_string() }),
@@ -391,10 +396,8 @@ pub struct EnqueueAll<J> {
 
 impl<J: Job> EnqueueAll<J> {
     pub(crate) fn new(queue: &Queue, jobs: impl IntoIterator<Item = J>) -> Self {
-        let jobs = jobs
-            .into_iter()
-            .map(|job| Ok(enqueue(queue.spec(), typed_request(&job)?)?))
-            .collect();
+        let jobs =
+            jobs.into_iter().map(|job| Ok(enqueue(queue.spec(), typed_request(&job)?)?)).collect();
         Self { client: queue.client().clone(), jobs, marker: PhantomData }
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use windlass_core::backend::{ControlError, ErrorKind, Refusal};
 use windlass_core::decide::{InvalidJob, InvalidQueue};
-use windlass_core::model::{AttemptError, DedupKey, InvalidName, JobId, JobRef, QueueSpec, RepeatableKey, State};
+use windlass_core::model::{
+    AttemptError, DedupKey, InvalidName, JobId, JobRef, QueueSpec, RepeatableKey, State,
+};
 use windlass_core::schedule::ScheduleError;
 
 /// What can go wrong for a caller. Branch on the variant; report the whole
@@ -106,7 +108,9 @@ pub enum Error {
 }
 
 fn last(error: Option<&AttemptError>) -> String {
-    error.map_or_else(String::new, |e| format!(": {} in attempt {}: {}", e.kind, e.attempt, e.message))
+    error.map_or_else(String::new, |e| {
+        format!(": {} in attempt {}: {}", e.kind, e.attempt, e.message)
+    })
 }
 
 impl From<windlass_core::Error> for Error {

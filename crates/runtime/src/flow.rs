@@ -80,7 +80,8 @@ impl Flow {
     pub async fn enqueue(self) -> Result<StoredFlow> {
         let (jobs, choices): (Vec<_>, Vec<_>) = self.jobs.into_iter().unzip();
         check_graph(&jobs)?;
-        let keyed: Vec<_> = jobs.iter().map(|job| job.dedup.is_some().then(|| job.clone())).collect();
+        let keyed: Vec<_> =
+            jobs.iter().map(|job| job.dedup.is_some().then(|| job.clone())).collect();
         let mut of: Vec<_> =
             jobs.iter().map(|job| JobRef { queue: job.queue.clone(), id: job.id }).collect();
         let stored = self.client.store(jobs).await?;

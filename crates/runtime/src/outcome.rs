@@ -47,11 +47,7 @@ impl JobError {
         Self(Outcome::Snooze(When::At(moment)))
     }
 
-    pub(crate) fn of_kind(
-        kind: FailureKind,
-        message: impl fmt::Display,
-        retry: Retryable,
-    ) -> Self {
+    pub(crate) fn of_kind(kind: FailureKind, message: impl fmt::Display, retry: Retryable) -> Self {
         // The alternate form shows the whole chain of errors that can.
         Self(Outcome::Failure { kind, message: format!("{message:#}"), retry })
     }

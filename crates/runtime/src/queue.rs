@@ -6,8 +6,8 @@ use std::time::Duration;
 use windlass_core::backend::{Clean, CleanWhich, Declared};
 use windlass_core::decide::check_queue;
 use windlass_core::model::{
-    Filter, Keep, Limits, OnRetry, Partitions, PriorityMode, QueueName, QueueSpec, QueueStats, Rate,
-    RepeatableKey, RepeatableRecord, State,
+    Filter, Keep, Limits, OnRetry, Partitions, PriorityMode, QueueName, QueueSpec, QueueStats,
+    Rate, RepeatableKey, RepeatableRecord, State,
 };
 
 use crate::client::Client;

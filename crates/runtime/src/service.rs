@@ -96,10 +96,8 @@ impl Execution {
                     };
                     match answer {
                         Ok(Answer(outcome)) => outcome,
-                        Err(error) => {
-                            JobError::of_kind(FailureKind::Error, error, Retryable::Yes)
-                                .into_outcome()
-                        }
+                        Err(error) => JobError::of_kind(FailureKind::Error, error, Retryable::Yes)
+                            .into_outcome(),
                     }
                 }
                 .boxed()

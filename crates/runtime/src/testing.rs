@@ -60,7 +60,10 @@ impl Kit {
     /// # Errors
     /// [`Error::Worker`] if the worker could not start, [`Error::Endless`] if
     /// the jobs do not come to an end, [`Error::Store`].
-    pub async fn drain(&self, worker: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<usize> {
+    pub async fn drain(
+        &self,
+        worker: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
+    ) -> Result<usize> {
         let builder = worker(self.client.worker());
         let queues = builder.queue_names();
         let parts = builder.parts()?;

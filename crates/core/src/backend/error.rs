@@ -46,11 +46,7 @@ impl Error {
     /// wrong and what would be right.
     #[must_use]
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self {
-            kind,
-            context: context.into(),
-            source: None,
-        }
+        Self { kind, context: context.into(), source: None }
     }
 
     /// Adds what the store's client said.

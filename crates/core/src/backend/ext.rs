@@ -66,15 +66,10 @@ pub trait BackendExt: Backend {
             }
             let answer = self.apply(transitions).await?;
             jobs = answer.unblocked;
-            jobs.extend(
-                answer
-                    .outcomes
-                    .into_iter()
-                    .filter_map(|outcome| match outcome {
-                        Applied::Stale(job) => Some(*job),
-                        _ => None,
-                    }),
-            );
+            jobs.extend(answer.outcomes.into_iter().filter_map(|outcome| match outcome {
+                Applied::Stale(job) => Some(*job),
+                _ => None,
+            }));
         }
     }
 
@@ -102,11 +97,7 @@ pub trait BackendExt: Backend {
                 Some(Applied::Applied) => return Ok(true),
                 Some(Applied::Stale(now)) => seen = *now,
                 Some(Applied::KeyTaken { key, by }) => {
-                    return Err(ControlError::KeyTaken {
-                        id: job.id,
-                        key,
-                        by,
-                    });
+                    return Err(ControlError::KeyTaken { id: job.id, key, by });
                 }
                 Some(Applied::Refused(error)) => return Err(error.into()),
                 Some(Applied::Gone) | None => return Err(ControlError::NotFound(job.id)),

@@ -46,17 +46,10 @@ pub fn control(job: &Job, wish: Wish) -> Result<Option<Transition>, NotPossible>
         Wish::Cancel => cancel(job),
         Wish::Delay(due) => match job.state {
             State::Scheduled | State::Waiting => {
-                let to = Target::Pending {
-                    due,
-                    place: Place::AtDue,
-                };
+                let to = Target::Pending { due, place: Place::AtDue };
                 Ok(Some(transition(job, to, Event::Changed)))
             }
-            state => Err(NotPossible {
-                state,
-                wish: "delayed",
-                takes: "scheduled or waiting",
-            }),
+            state => Err(NotPossible { state, wish: "delayed", takes: "scheduled or waiting" }),
         },
         Wish::Promote => promote(job),
         Wish::Retry => retry(job),
@@ -77,24 +70,15 @@ fn cancel(job: &Job) -> Result<Option<Transition>, NotPossible> {
     match job.state {
         State::Active if job.cancel_requested => Ok(None),
         State::Active => {
-            let to = Target::Stay {
-                cancel: CancelRequest::Requested,
-            };
+            let to = Target::Stay { cancel: CancelRequest::Requested };
             Ok(Some(transition(job, to, Event::CancelRequested)))
         }
         State::Blocked | State::Scheduled | State::Waiting => {
-            let to = Target::Ended {
-                end: End::Cancelled,
-                result: None,
-            };
+            let to = Target::Ended { end: End::Cancelled, result: None };
             Ok(Some(transition(job, to, Event::Cancelled)))
         }
         State::Cancelled => Ok(None),
-        state => Err(NotPossible {
-            state,
-            wish: "cancelled",
-            takes: "one that has not ended",
-        }),
+        state => Err(NotPossible { state, wish: "cancelled", takes: "one that has not ended" }),
     }
 }
 
@@ -103,22 +87,12 @@ fn promote(job: &Job) -> Result<Option<Transition>, NotPossible> {
         State::Waiting => Ok(None),
         State::Scheduled => {
             // One that kept its place while it was put off still keeps it.
-            let place = if job.place < job.due && job.has_started() {
-                Place::Kept
-            } else {
-                Place::AtDue
-            };
-            let to = Target::Pending {
-                due: When::Now,
-                place,
-            };
+            let place =
+                if job.place < job.due && job.has_started() { Place::Kept } else { Place::AtDue };
+            let to = Target::Pending { due: When::Now, place };
             Ok(Some(transition(job, to, Event::Changed)))
         }
-        state => Err(NotPossible {
-            state,
-            wish: "promoted",
-            takes: "scheduled or waiting",
-        }),
+        state => Err(NotPossible { state, wish: "promoted", takes: "scheduled or waiting" }),
     }
 }
 
@@ -126,21 +100,11 @@ fn promote(job: &Job) -> Result<Option<Transition>, NotPossible> {
 /// old expiry does not count again: it would end the job at once.
 fn retry(job: &Job) -> Result<Option<Transition>, NotPossible> {
     if !job.state.is_terminal() {
-        return Err(NotPossible {
-            state: job.state,
-            wish: "retried",
-            takes: "one that has ended",
-        });
+        return Err(NotPossible { state: job.state, wish: "retried", takes: "one that has ended" });
     }
-    let to = Target::Pending {
-        due: When::Now,
-        place: Place::AtDue,
-    };
+    let to = Target::Pending { due: When::Now, place: Place::AtDue };
     Ok(Some(Transition {
-        course: Some(Course {
-            errors: job.course.errors.clone(),
-            ..Course::default()
-        }),
+        course: Some(Course { errors: job.course.errors.clone(), ..Course::default() }),
         expiry: Expiry::Dropped,
         ..transition(job, to, Event::Retried)
     }))
@@ -153,33 +117,18 @@ mod tests {
     use crate::model::{AttemptError, FailureKind};
 
     fn target(state: State, wish: Wish) -> Option<Option<Target>> {
-        let job = if state == State::Active {
-            active()
-        } else {
-            Job { state, ..waiting() }
-        };
+        let job = if state == State::Active { active() } else { Job { state, ..waiting() } };
         control(&job, wish).ok().map(|t| t.map(|t| t.to))
     }
 
     #[test]
     fn each_wish_is_granted_in_its_states_only() {
         use State::{Active, Blocked, Cancelled, Completed, Expired, Failed, Scheduled, Waiting};
-        let now = Target::Pending {
-            due: When::Now,
-            place: Place::AtDue,
-        };
+        let now = Target::Pending { due: When::Now, place: Place::AtDue };
         let later = When::At(at(777));
-        let moved = Target::Pending {
-            due: later,
-            place: Place::AtDue,
-        };
-        let cancelled = Target::Ended {
-            end: End::Cancelled,
-            result: None,
-        };
-        let asked = Target::Stay {
-            cancel: CancelRequest::Requested,
-        };
+        let moved = Target::Pending { due: later, place: Place::AtDue };
+        let cancelled = Target::Ended { end: End::Cancelled, result: None };
+        let asked = Target::Stay { cancel: CancelRequest::Requested };
         let terminal = [Completed, Failed, Cancelled, Expired];
         for state in State::ALL {
             let expected = match state {
@@ -204,10 +153,7 @@ mod tests {
 
     #[test]
     fn asking_an_active_job_to_stop_twice_changes_nothing() {
-        let job = Job {
-            cancel_requested: true,
-            ..active()
-        };
+        let job = Job { cancel_requested: true, ..active() };
         assert_eq!(control(&job, Wish::Cancel), Ok(None));
     }
 
@@ -219,52 +165,24 @@ mod tests {
             kind: FailureKind::Error,
             message: "no".to_owned(),
         }];
-        let course = Course {
-            failed_attempts: 3,
-            stalls: 2,
-            snoozes: 1,
-            errors: errors.clone(),
-        };
-        let job = Job {
-            state: State::Failed,
-            course,
-            ..waiting()
-        };
+        let course = Course { failed_attempts: 3, stalls: 2, snoozes: 1, errors: errors.clone() };
+        let job = Job { state: State::Failed, course, ..waiting() };
         let t = control(&job, Wish::Retry).unwrap().unwrap();
-        assert_eq!(
-            t.course,
-            Some(Course {
-                errors,
-                ..Course::default()
-            })
-        );
+        assert_eq!(t.course, Some(Course { errors, ..Course::default() }));
         assert_eq!(t.expiry, Expiry::Dropped);
     }
 
     #[test]
     fn a_promoted_job_that_kept_its_place_keeps_it() {
-        let held = Job {
-            state: State::Scheduled,
-            place: at(50),
-            started_at: Some(at(60)),
-            ..waiting()
-        };
+        let held =
+            Job { state: State::Scheduled, place: at(50), started_at: Some(at(60)), ..waiting() };
         let t = control(&held, Wish::Promote).unwrap().unwrap();
-        assert_eq!(
-            t.to,
-            Target::Pending {
-                due: When::Now,
-                place: Place::Kept
-            }
-        );
+        assert_eq!(t.to, Target::Pending { due: When::Now, place: Place::Kept });
     }
 
     #[test]
     fn a_refusal_says_what_it_would_take() {
-        let job = Job {
-            state: State::Failed,
-            ..waiting()
-        };
+        let job = Job { state: State::Failed, ..waiting() };
         assert_eq!(
             control(&job, Wish::Promote).unwrap_err().to_string(),
             "a job that is failed cannot be promoted; it would have to be scheduled or waiting"

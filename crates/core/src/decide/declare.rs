@@ -50,9 +50,9 @@ pub struct InvalidQueue(&'static str);
 pub fn check_queue(spec: &QueueSpec) -> Result<(), InvalidQueue> {
     fn check_limits(limits: &Limits) -> Result<(), InvalidQueue> {
         match limits.rate {
-            Some(rate) if rate.period == Duration::ZERO => Err(InvalidQueue(
-                "the period of a rate is zero; use at least a microsecond",
-            )),
+            Some(rate) if rate.period == Duration::ZERO => {
+                Err(InvalidQueue("the period of a rate is zero; use at least a microsecond"))
+            }
             _ => Ok(()),
         }
     }
@@ -61,19 +61,13 @@ pub fn check_queue(spec: &QueueSpec) -> Result<(), InvalidQueue> {
         check_limits(&partitions.limits)?;
     }
     if spec.aging.is_some() && spec.priority == PriorityMode::Disabled {
-        return Err(InvalidQueue(
-            "it ages priorities, but has none; drop one of the two",
-        ));
+        return Err(InvalidQueue("it ages priorities, but has none; drop one of the two"));
     }
     if spec.aging == Some(Duration::ZERO) {
-        return Err(InvalidQueue(
-            "the ageing step is zero; leave ageing out to have none",
-        ));
+        return Err(InvalidQueue("the ageing step is zero; leave ageing out to have none"));
     }
     if spec.max_payload == 0 {
-        return Err(InvalidQueue(
-            "the largest payload is 0 bytes; use at least 1",
-        ));
+        return Err(InvalidQueue("the largest payload is 0 bytes; use at least 1"));
     }
     Ok(())
 }
@@ -87,41 +81,18 @@ mod tests {
     #[test]
     fn bounds_may_change_and_what_places_depend_on_may_not() {
         let spec = QueueSpec::new(queue());
-        let partitioned = QueueSpec {
-            partitions: Some(Partitions::default()),
-            ..spec.clone()
-        };
+        let partitioned = QueueSpec { partitions: Some(Partitions::default()), ..spec.clone() };
         let second = Some(Duration::from_secs(1));
         let table = [
             (None, spec.clone(), Declaration::Create),
             (Some(&spec), spec.clone(), Declaration::Unchanged),
+            (Some(&spec), QueueSpec { max_stalls: 0, ..spec.clone() }, Declaration::Update),
+            (Some(&spec), QueueSpec { max_payload: 9, ..spec.clone() }, Declaration::Update),
             (
                 Some(&spec),
                 QueueSpec {
-                    max_stalls: 0,
-                    ..spec.clone()
-                },
-                Declaration::Update,
-            ),
-            (
-                Some(&spec),
-                QueueSpec {
-                    max_payload: 9,
-                    ..spec.clone()
-                },
-                Declaration::Update,
-            ),
-            (
-                Some(&spec),
-                QueueSpec {
-                    limits: Limits {
-                        concurrency: Some(0),
-                        rate: None,
-                    },
-                    retention: Retention {
-                        completed: Keep::Remove,
-                        other: Keep::Forever,
-                    },
+                    limits: Limits { concurrency: Some(0), rate: None },
+                    retention: Retention { completed: Keep::Remove, other: Keep::Forever },
                     ..spec.clone()
                 },
                 Declaration::Update,
@@ -139,20 +110,10 @@ mod tests {
             ),
             (Some(&spec), partitioned.clone(), Declaration::Conflict),
             (Some(&partitioned), spec.clone(), Declaration::Conflict),
+            (Some(&spec), QueueSpec { aging: second, ..spec.clone() }, Declaration::Conflict),
             (
                 Some(&spec),
-                QueueSpec {
-                    aging: second,
-                    ..spec.clone()
-                },
-                Declaration::Conflict,
-            ),
-            (
-                Some(&spec),
-                QueueSpec {
-                    priority: PriorityMode::HighestFirst,
-                    ..spec.clone()
-                },
+                QueueSpec { priority: PriorityMode::HighestFirst, ..spec.clone() },
                 Declaration::Conflict,
             ),
         ];
@@ -165,34 +126,16 @@ mod tests {
     fn a_declaration_that_makes_no_sense_is_refused() {
         let spec = QueueSpec::new(queue());
         assert_eq!(check_queue(&spec), Ok(()));
-        let rate = Some(Rate {
-            limit: 1,
-            period: Duration::ZERO,
-        });
-        let limits = Limits {
-            concurrency: None,
-            rate,
-        };
+        let rate = Some(Rate { limit: 1, period: Duration::ZERO });
+        let limits = Limits { concurrency: None, rate };
         for bad in [
+            QueueSpec { limits: limits.clone(), ..spec.clone() },
             QueueSpec {
-                limits: limits.clone(),
+                partitions: Some(Partitions { limits, ..Partitions::default() }),
                 ..spec.clone()
             },
-            QueueSpec {
-                partitions: Some(Partitions {
-                    limits,
-                    ..Partitions::default()
-                }),
-                ..spec.clone()
-            },
-            QueueSpec {
-                aging: Some(Duration::ZERO),
-                ..spec.clone()
-            },
-            QueueSpec {
-                max_payload: 0,
-                ..spec.clone()
-            },
+            QueueSpec { aging: Some(Duration::ZERO), ..spec.clone() },
+            QueueSpec { max_payload: 0, ..spec.clone() },
             QueueSpec {
                 aging: Some(Duration::from_secs(1)),
                 priority: PriorityMode::Disabled,

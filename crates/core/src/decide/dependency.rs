@@ -15,18 +15,12 @@ pub fn unblocked(job: &Job) -> Option<Transition> {
     }
     let broken = job.dependencies.broken > 0;
     if broken && job.options.on_broken_dependency == OnBrokenDependency::Cancel {
-        let to = Target::Ended {
-            end: End::Cancelled,
-            result: None,
-        };
+        let to = Target::Ended { end: End::Cancelled, result: None };
         Some(transition(job, to, Event::Cancelled))
     } else if job.dependencies.open == 0 {
         // Its own moment was resolved at the enqueue; one that has passed
         // means now.
-        let to = Target::Pending {
-            due: When::At(job.due),
-            place: Place::AtDue,
-        };
+        let to = Target::Pending { due: When::At(job.due), place: Place::AtDue };
         Some(transition(job, to, Event::Unblocked))
     } else {
         None
@@ -43,14 +37,8 @@ mod tests {
 
     #[test]
     fn a_blocked_job_goes_on_cancelled_or_waits_as_its_dependencies_stand() {
-        let pending = Some(Target::Pending {
-            due: When::At(at(200)),
-            place: Place::AtDue,
-        });
-        let cancelled = Some(Target::Ended {
-            end: End::Cancelled,
-            result: None,
-        });
+        let pending = Some(Target::Pending { due: When::At(at(200)), place: Place::AtDue });
+        let cancelled = Some(Target::Ended { end: End::Cancelled, result: None });
         let (cancel, run) = (OnBrokenDependency::Cancel, OnBrokenDependency::Run);
         let table = [
             (cancel, 0, 0, pending.clone()),
@@ -62,10 +50,7 @@ mod tests {
             (run, 0, 2, pending),
         ];
         for (on_broken_dependency, open, broken, expected) in table {
-            let options = JobOptions {
-                on_broken_dependency,
-                ..JobOptions::default()
-            };
+            let options = JobOptions { on_broken_dependency, ..JobOptions::default() };
             let job = Job {
                 state: State::Blocked,
                 options: Arc::new(options),

@@ -187,10 +187,7 @@ pub fn enqueue(spec: &QueueSpec, request: JobRequest) -> Result<NewJob, InvalidJ
         Arc::make_mut(&mut options).priority = priority;
     }
     Ok(NewJob {
-        id: request
-            .key
-            .as_ref()
-            .map_or(request.id, |key| JobId::derived(&spec.name, key)),
+        id: request.key.as_ref().map_or(request.id, |key| JobId::derived(&spec.name, key)),
         queue: queue(),
         job_type: request.job_type,
         payload: request.payload,
@@ -220,10 +217,7 @@ fn without_repeats<T: Clone + Eq + std::hash::Hash>(items: Vec<T>) -> Vec<T> {
         return items;
     }
     let mut seen = HashSet::with_capacity(items.len());
-    items
-        .into_iter()
-        .filter(|item| seen.insert(item.clone()))
-        .collect()
+    items.into_iter().filter(|item| seen.insert(item.clone())).collect()
 }
 
 /// Checks that the jobs of a batch do not depend on each other in a circle.
@@ -294,10 +288,7 @@ pub fn conflict(
             }
             let latest = existing.dedup.as_ref().and_then(|dedup| dedup.latest);
             let due = due.resolve(now).min(latest.unwrap_or(Timestamp::MAX));
-            let to = Target::Pending {
-                due: When::At(due),
-                place: Place::AtDue,
-            };
+            let to = Target::Pending { due: When::At(due), place: Place::AtDue };
             Conflict::Replace(Box::new(Transition {
                 payload: Some(payload.clone()),
                 ..transition(existing, to, Event::Changed)
@@ -321,71 +312,32 @@ mod tests {
     }
 
     fn with_options(options: JobOptions) -> JobRequest {
-        JobRequest {
-            options: Arc::new(options),
-            ..request()
-        }
+        JobRequest { options: Arc::new(options), ..request() }
     }
 
     #[test]
     fn a_request_that_breaks_a_rule_is_refused_with_what_would_be_right() {
         let plain = QueueSpec::new(queue());
-        let small = QueueSpec {
-            max_payload: 4,
-            ..plain.clone()
-        };
-        let unranked = QueueSpec {
-            priority: PriorityMode::Disabled,
-            ..plain.clone()
-        };
-        let split = QueueSpec {
-            partitions: Some(Partitions::default()),
-            ..plain.clone()
-        };
+        let small = QueueSpec { max_payload: 4, ..plain.clone() };
+        let unranked = QueueSpec { priority: PriorityMode::Disabled, ..plain.clone() };
+        let split = QueueSpec { partitions: Some(Partitions::default()), ..plain.clone() };
         let partition = Some(PartitionKey::new("p").unwrap());
         let tags = (0..33).map(|n| Tag::new(n.to_string()).unwrap()).collect();
         let table = [
             (&small, request(), "the payload has 5 bytes"),
-            (
-                &unranked,
-                JobRequest {
-                    priority: Some(0),
-                    ..request()
-                },
-                "without priorities",
-            ),
-            (
-                &plain,
-                JobRequest {
-                    priority: Some(i32::MIN),
-                    ..request()
-                },
-                "out of range",
-            ),
+            (&unranked, JobRequest { priority: Some(0), ..request() }, "without priorities"),
+            (&plain, JobRequest { priority: Some(i32::MIN), ..request() }, "out of range"),
             (&split, request(), "is partitioned"),
-            (
-                &plain,
-                JobRequest {
-                    partition,
-                    ..request()
-                },
-                "is not partitioned",
-            ),
+            (&plain, JobRequest { partition, ..request() }, "is not partitioned"),
             (&plain, JobRequest { tags, ..request() }, "32 tags, not 33"),
             (
                 &plain,
-                with_options(JobOptions {
-                    retry: Retry::attempts(0),
-                    ..JobOptions::default()
-                }),
+                with_options(JobOptions { retry: Retry::attempts(0), ..JobOptions::default() }),
                 "max_attempts is 0",
             ),
             (
                 &plain,
-                with_options(JobOptions {
-                    timeout: Some(Duration::ZERO),
-                    ..JobOptions::default()
-                }),
+                with_options(JobOptions { timeout: Some(Duration::ZERO), ..JobOptions::default() }),
                 "time-out is zero",
             ),
         ];
@@ -399,10 +351,7 @@ mod tests {
     fn the_id_derives_from_the_key_and_repeats_are_dropped() {
         let key = JobKey::new("welcome-42").unwrap();
         let tag = Tag::new("a").unwrap();
-        let dependency = JobRef {
-            queue: queue(),
-            id: JobId::from_bytes([9; 16]),
-        };
+        let dependency = JobRef { queue: queue(), id: JobId::from_bytes([9; 16]) };
         let spec = QueueSpec::new(queue());
         let job = enqueue(
             &spec,
@@ -427,36 +376,16 @@ mod tests {
         edges
             .iter()
             .map(|(n, on)| {
-                let depends_on = on
-                    .iter()
-                    .map(|&n| JobRef {
-                        queue: queue(),
-                        id: id(n),
-                    })
-                    .collect();
-                enqueue(
-                    &spec,
-                    JobRequest {
-                        id: id(*n),
-                        depends_on,
-                        ..request()
-                    },
-                )
-                .unwrap()
+                let depends_on = on.iter().map(|&n| JobRef { queue: queue(), id: id(n) }).collect();
+                enqueue(&spec, JobRequest { id: id(*n), depends_on, ..request() }).unwrap()
             })
             .collect()
     }
 
     #[test]
     fn a_batch_whose_jobs_wait_in_a_circle_is_refused() {
-        assert_eq!(
-            check_graph(&graph(&[(1, &[]), (2, &[1]), (3, &[1, 2, 77])])),
-            Ok(())
-        );
-        assert_eq!(
-            check_graph(&graph(&[(3, &[2]), (2, &[1]), (1, &[])])),
-            Ok(())
-        );
+        assert_eq!(check_graph(&graph(&[(1, &[]), (2, &[1]), (3, &[1, 2, 77])])), Ok(()));
+        assert_eq!(check_graph(&graph(&[(3, &[2]), (2, &[1]), (1, &[])])), Ok(()));
         for circle in [
             graph(&[(1, &[1])]),
             graph(&[(1, &[2]), (2, &[1])]),
@@ -473,47 +402,21 @@ mod tests {
         fn secs(n: u64) -> When {
             When::After(Duration::from_secs(n))
         }
-        let debounce = OnDuplicate::Replace {
-            latest: Some(Duration::from_secs(99)),
-        };
+        let debounce = OnDuplicate::Replace { latest: Some(Duration::from_secs(99)) };
         assert_eq!(decide(&waiting(), OnDuplicate::Reject), Conflict::Reject);
-        assert_eq!(
-            decide(&waiting(), OnDuplicate::ReturnExisting),
-            Conflict::ReturnExisting
-        );
-        let started = Job {
-            started_at: Some(at(9)),
-            ..waiting()
-        };
-        let blocked = Job {
-            state: State::Blocked,
-            ..waiting()
-        };
+        assert_eq!(decide(&waiting(), OnDuplicate::ReturnExisting), Conflict::ReturnExisting);
+        let started = Job { started_at: Some(at(9)), ..waiting() };
+        let blocked = Job { state: State::Blocked, ..waiting() };
         assert_eq!(decide(&started, debounce), Conflict::ReturnExisting);
         assert_eq!(decide(&blocked, debounce), Conflict::ReturnExisting);
 
         let key = DedupKey::new("k").unwrap();
         for (latest, expected) in [(None, 5_001_000), (Some(at(7000)), 7000)] {
-            let record = DedupRecord {
-                key: key.clone(),
-                held_until: None,
-                latest,
-            };
-            let job = Job {
-                dedup: Some(record),
-                ..waiting()
-            };
-            let Conflict::Replace(t) = decide(&job, debounce) else {
-                panic!("not replaced")
-            };
+            let record = DedupRecord { key: key.clone(), held_until: None, latest };
+            let job = Job { dedup: Some(record), ..waiting() };
+            let Conflict::Replace(t) = decide(&job, debounce) else { panic!("not replaced") };
             let due = When::At(at(expected));
-            assert_eq!(
-                t.to,
-                Target::Pending {
-                    due,
-                    place: Place::AtDue
-                }
-            );
+            assert_eq!(t.to, Target::Pending { due, place: Place::AtDue });
             assert_eq!(t.payload, Some(payload.clone()));
         }
     }

@@ -72,26 +72,16 @@ pub fn finish(job: &Job, spec: &QueueSpec, attempt: &Attempt) -> Option<Transiti
         Outcome::Success { result } => success(job, spec, result.clone()),
         // A job that was asked to stop never starts again.
         _ if job.cancel_requested => ended(job, spec, End::Cancelled, None),
-        Outcome::Failure {
-            kind,
-            message,
-            retry,
-        } => failure(job, spec, *kind, message, *retry),
+        Outcome::Failure { kind, message, retry } => failure(job, spec, *kind, message, *retry),
         Outcome::Snooze(due) => snooze(job, spec, *due),
         Outcome::Release => {
-            let to = Target::Pending {
-                due: When::Now,
-                place: Place::Kept,
-            };
+            let to = Target::Pending { due: When::Now, place: Place::Kept };
             transition(job, to, Event::Released)
         }
         Outcome::UnknownType => unknown_type(job, spec),
         Outcome::Cancelled => ended(job, spec, End::Cancelled, None),
     };
-    decided.guard = Guard {
-        version: job.version,
-        lease: Some(attempt.token),
-    };
+    decided.guard = Guard { version: job.version, lease: Some(attempt.token) };
     Some(decided)
 }
 
@@ -177,20 +167,12 @@ fn unknown_type(job: &Job, spec: &QueueSpec) -> Transition {
 
 fn put_off(job: &Job, spec: &QueueSpec, due: When, event: Event) -> Transition {
     let keeps_place = spec.partitions.as_ref().is_some_and(|p| p.keep_order());
-    let place = if keeps_place {
-        Place::Kept
-    } else {
-        Place::AtDue
-    };
+    let place = if keeps_place { Place::Kept } else { Place::AtDue };
     transition(job, Target::Pending { due, place }, event)
 }
 
 fn with_course(decided: Transition, course: Course) -> Transition {
-    Transition {
-        course: Some(course),
-        expiry: Expiry::Unchanged,
-        ..decided
-    }
+    Transition { course: Some(course), expiry: Expiry::Unchanged, ..decided }
 }
 
 #[cfg(test)]
@@ -200,40 +182,20 @@ mod tests {
     use crate::model::{Keep, Limits, OnRetry, Partitions, Retention};
 
     fn decide(job: &Job, spec: &QueueSpec, outcome: Outcome) -> Transition {
-        finish(
-            job,
-            spec,
-            &Attempt {
-                token: TOKEN,
-                outcome,
-            },
-        )
-        .unwrap()
+        finish(job, spec, &Attempt { token: TOKEN, outcome }).unwrap()
     }
 
     fn error(retry: Retryable) -> Outcome {
-        Outcome::Failure {
-            kind: FailureKind::Error,
-            message: "no\0".to_owned(),
-            retry,
-        }
+        Outcome::Failure { kind: FailureKind::Error, message: "no\0".to_owned(), retry }
     }
 
     fn failed_before(failed_attempts: u32) -> Job {
-        let course = Course {
-            failed_attempts,
-            stalls: 2,
-            snoozes: 1,
-            errors: Vec::new(),
-        };
+        let course = Course { failed_attempts, stalls: 2, snoozes: 1, errors: Vec::new() };
         Job { course, ..active() }
     }
 
     const fn pending(due: When) -> Target {
-        Target::Pending {
-            due,
-            place: Place::AtDue,
-        }
+        Target::Pending { due, place: Place::AtDue }
     }
 
     const fn secs(n: u64) -> When {
@@ -250,63 +212,30 @@ mod tests {
         let table = [
             (
                 0,
-                Outcome::Success {
-                    result: result.clone(),
-                },
-                Target::Ended {
-                    end: End::Completed,
-                    result,
-                },
+                Outcome::Success { result: result.clone() },
+                Target::Ended { end: End::Completed, result },
                 Event::Completed,
             ),
             (0, error(Retryable::Yes), pending(secs(1)), Event::Retried),
             (1, error(Retryable::Yes), pending(secs(2)), Event::Retried),
             (2, error(Retryable::Yes), end(End::Failed), Event::Failed),
             (0, error(Retryable::No), end(End::Failed), Event::Failed),
-            (
-                0,
-                error(Retryable::After(Duration::from_secs(9))),
-                pending(secs(9)),
-                Event::Retried,
-            ),
-            (
-                2,
-                error(Retryable::After(Duration::from_secs(9))),
-                end(End::Failed),
-                Event::Failed,
-            ),
-            (
-                0,
-                Outcome::Snooze(secs(7)),
-                pending(secs(7)),
-                Event::Snoozed,
-            ),
+            (0, error(Retryable::After(Duration::from_secs(9))), pending(secs(9)), Event::Retried),
+            (2, error(Retryable::After(Duration::from_secs(9))), end(End::Failed), Event::Failed),
+            (0, Outcome::Snooze(secs(7)), pending(secs(7)), Event::Snoozed),
             (
                 0,
                 Outcome::Release,
-                Target::Pending {
-                    due: When::Now,
-                    place: Place::Kept,
-                },
+                Target::Pending { due: When::Now, place: Place::Kept },
                 Event::Released,
             ),
             (0, Outcome::UnknownType, pending(secs(2)), Event::Released),
             (0, Outcome::Cancelled, end(End::Cancelled), Event::Cancelled),
         ];
         for (failed, outcome, to, event) in table {
-            let t = decide(
-                &failed_before(failed),
-                &QueueSpec::new(queue()),
-                outcome.clone(),
-            );
+            let t = decide(&failed_before(failed), &QueueSpec::new(queue()), outcome.clone());
             assert_eq!((&t.to, t.event), (&to, event), "{outcome:?} after {failed}");
-            assert_eq!(
-                t.guard,
-                Guard {
-                    version: 11,
-                    lease: Some(TOKEN)
-                }
-            );
+            assert_eq!(t.guard, Guard { version: 11, lease: Some(TOKEN) });
         }
     }
 
@@ -325,53 +254,27 @@ mod tests {
 
     #[test]
     fn the_error_is_remembered_with_its_attempt_and_without_nul() {
-        let t = decide(
-            &failed_before(1),
-            &QueueSpec::new(queue()),
-            error(Retryable::Yes),
-        );
+        let t = decide(&failed_before(1), &QueueSpec::new(queue()), error(Retryable::Yes));
         let errors = t.course.unwrap().errors;
-        assert_eq!(
-            (errors[0].attempt, errors[0].message.as_str()),
-            (2, "no\u{fffd}")
-        );
+        assert_eq!((errors[0].attempt, errors[0].message.as_str()), (2, "no\u{fffd}"));
     }
 
     #[test]
     fn a_stale_lease_decides_nothing() {
-        let attempt = Attempt {
-            token: Token(3),
-            outcome: Outcome::Success { result: None },
-        };
+        let attempt = Attempt { token: Token(3), outcome: Outcome::Success { result: None } };
         assert_eq!(finish(&active(), &QueueSpec::new(queue()), &attempt), None);
-        let attempt = Attempt {
-            token: TOKEN,
-            ..attempt
-        };
-        let taken_over = Job {
-            lease: None,
-            ..active()
-        };
-        assert_eq!(
-            finish(&taken_over, &QueueSpec::new(queue()), &attempt),
-            None
-        );
+        let attempt = Attempt { token: TOKEN, ..attempt };
+        let taken_over = Job { lease: None, ..active() };
+        assert_eq!(finish(&taken_over, &QueueSpec::new(queue()), &attempt), None);
     }
 
     #[test]
     fn a_job_that_was_asked_to_stop_completes_or_is_cancelled_but_never_retries() {
-        let job = Job {
-            cancel_requested: true,
-            ..active()
-        };
+        let job = Job { cancel_requested: true, ..active() };
         let spec = QueueSpec::new(queue());
         let success = Outcome::Success { result: None };
         assert_eq!(decide(&job, &spec, success).to, end(End::Completed));
-        for outcome in [
-            error(Retryable::Yes),
-            Outcome::Snooze(When::Now),
-            Outcome::Release,
-        ] {
+        for outcome in [error(Retryable::Yes), Outcome::Snooze(When::Now), Outcome::Release] {
             assert_eq!(decide(&job, &spec, outcome).to, end(End::Cancelled));
         }
     }
@@ -379,15 +282,9 @@ mod tests {
     #[test]
     fn in_a_one_at_a_time_partition_a_job_that_is_put_off_keeps_its_place_unless_it_yields() {
         let kept = |concurrency, on_retry| {
-            let limits = Limits {
-                concurrency,
-                rate: None,
-            };
+            let limits = Limits { concurrency, rate: None };
             let partitions = Some(Partitions { limits, on_retry });
-            let spec = QueueSpec {
-                partitions,
-                ..QueueSpec::new(queue())
-            };
+            let spec = QueueSpec { partitions, ..QueueSpec::new(queue()) };
             match decide(&active(), &spec, error(Retryable::Yes)).to {
                 Target::Pending { place, .. } => place,
                 other => panic!("{other:?}"),
@@ -401,37 +298,20 @@ mod tests {
 
     #[test]
     fn a_queue_that_keeps_nothing_removes_its_jobs_as_they_end() {
-        let retention = Retention {
-            completed: Keep::Remove,
-            other: Keep::Forever,
-        };
-        let spec = QueueSpec {
-            retention,
-            ..QueueSpec::new(queue())
-        };
+        let retention = Retention { completed: Keep::Remove, other: Keep::Forever };
+        let spec = QueueSpec { retention, ..QueueSpec::new(queue()) };
         let t = decide(&active(), &spec, Outcome::Success { result: None });
         assert_eq!((t.to, t.event), (Target::Removed, Event::Completed));
-        assert_eq!(
-            decide(&active(), &spec, error(Retryable::No)).to,
-            end(End::Failed)
-        );
+        assert_eq!(decide(&active(), &spec, error(Retryable::No)).to, end(End::Failed));
     }
 
     #[test]
     fn a_result_that_is_too_large_fails_the_job_for_good() {
-        let spec = QueueSpec {
-            max_payload: 3,
-            ..QueueSpec::new(queue())
-        };
-        let success = |n| Outcome::Success {
-            result: Some(Payload::from(vec![b'x'; n])),
-        };
+        let spec = QueueSpec { max_payload: 3, ..QueueSpec::new(queue()) };
+        let success = |n| Outcome::Success { result: Some(Payload::from(vec![b'x'; n])) };
         assert!(matches!(
             decide(&active(), &spec, success(3)).to,
-            Target::Ended {
-                end: End::Completed,
-                ..
-            }
+            Target::Ended { end: End::Completed, .. }
         ));
         let t = decide(&active(), &spec, success(4));
         assert_eq!(t.to, end(End::Failed));

@@ -20,10 +20,7 @@ pub struct Room {
 pub fn slots(limit: u32, held: u64, first_to_run_out: Option<Timestamp>) -> Room {
     let held = u32::try_from(held).unwrap_or(u32::MAX);
     let free = limit.saturating_sub(held);
-    Room {
-        free,
-        again: first_to_run_out.filter(|_| free == 0 && limit > 0),
-    }
+    Room { free, again: first_to_run_out.filter(|_| free == 0 && limit > 0) }
 }
 
 /// What a rate leaves room for at `now`, after these starts: (moment, how
@@ -45,9 +42,7 @@ pub fn starts(rate: Rate, now: Timestamp, log: impl IntoIterator<Item = (Timesta
         }
     }
     let free = rate.limit.saturating_sub(used);
-    let again = oldest
-        .filter(|_| free == 0 && rate.limit > 0)
-        .map(|m| m.after(rate.period));
+    let again = oldest.filter(|_| free == 0 && rate.limit > 0).map(|m| m.after(rate.period));
     Room { free, again }
 }
 
@@ -66,10 +61,7 @@ mod tests {
     use crate::decide::samples::at;
 
     const fn rate(limit: u32) -> Rate {
-        Rate {
-            limit,
-            period: Duration::from_micros(100),
-        }
+        Rate { limit, period: Duration::from_micros(100) }
     }
 
     #[test]
@@ -83,11 +75,7 @@ mod tests {
             (209, 2, None),
             (210, 3, None),
         ] {
-            assert_eq!(
-                starts(rate(3), at(now), log),
-                Room { free, again },
-                "at {now}"
-            );
+            assert_eq!(starts(rate(3), at(now), log), Room { free, again }, "at {now}");
         }
         assert_eq!(starts(rate(5), at(110), log).free, 2);
     }
@@ -121,52 +109,16 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_stops_everything_for_good() {
-        assert_eq!(
-            starts(rate(0), at(5), []),
-            Room {
-                free: 0,
-                again: None
-            }
-        );
-        assert_eq!(
-            slots(0, 0, None),
-            Room {
-                free: 0,
-                again: None
-            }
-        );
-        assert_eq!(
-            slots(0, 2, Some(at(9))),
-            Room {
-                free: 0,
-                again: None
-            }
-        );
+        assert_eq!(starts(rate(0), at(5), []), Room { free: 0, again: None });
+        assert_eq!(slots(0, 0, None), Room { free: 0, again: None });
+        assert_eq!(slots(0, 2, Some(at(9))), Room { free: 0, again: None });
     }
 
     #[test]
     fn a_slot_is_free_when_a_lease_is_not_held() {
-        assert_eq!(
-            slots(3, 1, Some(at(9))),
-            Room {
-                free: 2,
-                again: None
-            }
-        );
-        assert_eq!(
-            slots(3, 3, Some(at(9))),
-            Room {
-                free: 0,
-                again: Some(at(9))
-            }
-        );
+        assert_eq!(slots(3, 1, Some(at(9))), Room { free: 2, again: None });
+        assert_eq!(slots(3, 3, Some(at(9))), Room { free: 0, again: Some(at(9)) });
         // A limit that was lowered below what is held.
-        assert_eq!(
-            slots(3, 8, Some(at(9))),
-            Room {
-                free: 0,
-                again: Some(at(9))
-            }
-        );
+        assert_eq!(slots(3, 8, Some(at(9))), Room { free: 0, again: Some(at(9)) });
     }
 }

@@ -31,10 +31,7 @@ use crate::model::{Event, Job};
 fn transition(job: &Job, to: Target, event: Event) -> Transition {
     Transition {
         job: job.reference(),
-        guard: Guard {
-            version: job.version,
-            lease: None,
-        },
+        guard: Guard { version: job.version, lease: None },
         to,
         course: None,
         payload: None,
@@ -67,11 +64,7 @@ pub(crate) mod samples {
             job_type: JobType::new("t").unwrap(),
             payload: None,
             options: Arc::new(JobOptions {
-                retry: Retry {
-                    jitter: 0.0,
-                    max_attempts: 3,
-                    ..Retry::default()
-                },
+                retry: Retry { jitter: 0.0, max_attempts: 3, ..Retry::default() },
                 ..JobOptions::default()
             }),
             course: Course::default(),

@@ -22,14 +22,8 @@ pub fn rank(mode: PriorityMode, priority: i32) -> i64 {
 pub fn order_rule(spec: &QueueSpec, priority: i32) -> OrderRule {
     let rank = rank(spec.priority, priority);
     match spec.aging {
-        None => OrderRule {
-            base: rank,
-            mode: OrderMode::Ranked,
-        },
-        Some(step) => OrderRule {
-            base: rank.saturating_mul(micros(step)),
-            mode: OrderMode::Aged,
-        },
+        None => OrderRule { base: rank, mode: OrderMode::Ranked },
+        Some(step) => OrderRule { base: rank.saturating_mul(micros(step)), mode: OrderMode::Aged },
     }
 }
 
@@ -41,10 +35,8 @@ mod tests {
     use crate::decide::samples::{at, queue};
 
     fn order(spec: &QueueSpec, jobs: &[(i32, i64, u64)]) -> Vec<u64> {
-        let mut keys: Vec<_> = jobs
-            .iter()
-            .map(|&(p, place, seq)| order_rule(spec, p).key(at(place), seq))
-            .collect();
+        let mut keys: Vec<_> =
+            jobs.iter().map(|&(p, place, seq)| order_rule(spec, p).key(at(place), seq)).collect();
         keys.sort_unstable();
         keys.into_iter().map(|key| key.seq).collect()
     }
@@ -59,10 +51,7 @@ mod tests {
             (PriorityMode::Disabled, [3, 4, 5, 1, 2]),
         ];
         for (priority, expected) in table {
-            let spec = QueueSpec {
-                priority,
-                ..QueueSpec::new(queue())
-            };
+            let spec = QueueSpec { priority, ..QueueSpec::new(queue()) };
             assert_eq!(order(&spec, &jobs), expected, "{priority:?}");
         }
     }
@@ -70,10 +59,7 @@ mod tests {
     #[test]
     fn with_ageing_a_job_waits_behind_a_better_rank_for_a_bounded_time() {
         let aging = Some(Duration::from_micros(100));
-        let spec = QueueSpec {
-            aging,
-            ..QueueSpec::new(queue())
-        };
+        let spec = QueueSpec { aging, ..QueueSpec::new(queue()) };
         // Two ranks worse: passed by what is ready less than 200 µs later.
         let jobs = [(2, 1000, 1), (0, 1199, 2), (0, 1201, 3)];
         assert_eq!(order(&spec, &jobs), [2, 1, 3]);
@@ -81,15 +67,9 @@ mod tests {
 
     #[test]
     fn extreme_priorities_do_not_overflow() {
-        let spec = QueueSpec {
-            aging: Some(Duration::MAX),
-            ..QueueSpec::new(queue())
-        };
+        let spec = QueueSpec { aging: Some(Duration::MAX), ..QueueSpec::new(queue()) };
         let jobs = [(i32::MAX, i64::MAX, 1), (-i32::MAX, 0, 2)];
         assert_eq!(order(&spec, &jobs), [2, 1]);
-        assert_eq!(
-            rank(PriorityMode::HighestFirst, i32::MAX),
-            -i64::from(i32::MAX)
-        );
+        assert_eq!(rank(PriorityMode::HighestFirst, i32::MAX), -i64::from(i32::MAX));
     }
 }

@@ -42,20 +42,12 @@ pub fn put(
         let same_moments = old.schedule == wanted.schedule
             && (old.start, old.end, old.count) == (wanted.start, wanted.end, wanted.count);
         if same_moments {
-            return Some(RepeatableRecord {
-                spec: wanted,
-                version,
-                ..record.clone()
-            });
+            return Some(RepeatableRecord { spec: wanted, version, ..record.clone() });
         }
     }
     let anchor = wanted.start.unwrap_or(now);
     // A start in the future is itself the first moment that may fire.
-    let after = if anchor > now {
-        anchor.before(Duration::from_micros(1))
-    } else {
-        now
-    };
+    let after = if anchor > now { anchor.before(Duration::from_micros(1)) } else { now };
     let mut record = RepeatableRecord {
         spec: wanted,
         version,
@@ -116,10 +108,8 @@ pub fn fire(
         let left = usize::try_from(count.saturating_sub(record.fired)).unwrap_or(usize::MAX);
         moments.truncate(left);
     }
-    let jobs: Vec<NewJob> = moments
-        .iter()
-        .map(|m| job(record, queue, *m))
-        .collect::<Result<_, _>>()?;
+    let jobs: Vec<NewJob> =
+        moments.iter().map(|m| job(record, queue, *m)).collect::<Result<_, _>>()?;
 
     let mut after = RepeatableRecord {
         version: record.version + 1,
@@ -129,11 +119,7 @@ pub fn fire(
         ..record.clone()
     };
     after.next = next(&after, now);
-    Ok(Some(PutRepeatable {
-        record: after,
-        guard: Some(record.version),
-        jobs,
-    }))
+    Ok(Some(PutRepeatable { record: after, guard: Some(record.version), jobs }))
 }
 
 /// The last so many moments from `first` up to `now`, in order.
@@ -192,14 +178,7 @@ fn job(
     // A repeatable's key has at most 128 of the characters that a job key may
     // have, so that this one is always valid; the id derives from it.
     let key = JobKey::new(format!("repeat:{}:{}", record.spec.key, moment.as_micros())).ok();
-    enqueue(
-        queue,
-        JobRequest {
-            key,
-            due: When::At(moment),
-            ..request(record)
-        },
-    )
+    enqueue(queue, JobRequest { key, due: When::At(moment), ..request(record) })
 }
 
 /// A job as the repeatable would fire it, out of turn.
@@ -211,13 +190,7 @@ pub fn run_now(
     queue: &QueueSpec,
     id: JobId,
 ) -> Result<NewJob, InvalidJob> {
-    enqueue(
-        queue,
-        JobRequest {
-            id,
-            ..request(record)
-        },
-    )
+    enqueue(queue, JobRequest { id, ..request(record) })
 }
 
 fn request(record: &RepeatableRecord) -> JobRequest {
@@ -245,11 +218,7 @@ pub fn pause(record: &RepeatableRecord, pause: Pause, now: Timestamp) -> Option<
         return None;
     }
     let version = record.version + 1;
-    let mut after = RepeatableRecord {
-        paused,
-        version,
-        ..record.clone()
-    };
+    let mut after = RepeatableRecord { paused, version, ..record.clone() };
     if !paused && after.next.is_some_and(|moment| moment <= now) {
         after.next = next(&after, now);
     }
@@ -268,12 +237,174 @@ pub enum Pause {
 /// The next moments at which a repeatable fires, so many at most.
 #[must_use]
 pub fn upcoming(record: &RepeatableRecord, count: usize) -> Vec<Timestamp> {
-    let left = record
-        .spec
-        .count
-        .map_or(u64::MAX, |count| count.saturating_sub(record.fired));
+    let left = record.spec.count.map_or(u64::MAX, |count| count.saturating_sub(record.fired));
     let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
-    std::iter::successors(record.next, |moment| next(record, *moment))
-        .take(count)
-        .collect()
+    std::iter::successors(record.next, |moment| next(record, *moment)).take(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::samples::{at, queue};
+    use crate::model::{JobOptions, JobTemplate, JobType, Payload, RepeatableKey};
+    use crate::schedule::Schedule;
+
+    const SECOND: i64 = 1_000_000;
+
+    fn repeatable(period_ms: u64) -> Repeatable {
+        Repeatable {
+            key: RepeatableKey::new("r").unwrap(),
+            queue: queue(),
+            template: JobTemplate {
+                job_type: JobType::new("t").unwrap(),
+                payload: Payload::from("1"),
+                options: JobOptions::default(),
+                partition: None,
+                tags: Vec::new(),
+            },
+            schedule: Schedule::every(Duration::from_millis(period_ms)).unwrap(),
+            start: None,
+            end: None,
+            count: None,
+            missed: Missed::RunOnce,
+            overlap: Overlap::Allow,
+        }
+    }
+
+    /// Put at 100 s; fires every 10 s from 110 s on.
+    fn record(change: impl FnOnce(&mut Repeatable)) -> RepeatableRecord {
+        let mut wanted = repeatable(10_000);
+        change(&mut wanted);
+        put(None, wanted, at(100 * SECOND)).unwrap()
+    }
+
+    /// The moments fired at `now`, in seconds, and the next one.
+    fn fired(record: &RepeatableRecord, now: i64, live: bool) -> (Vec<i64>, Option<i64>) {
+        let put = fire(record, &QueueSpec::new(queue()), at(now * SECOND), live).unwrap().unwrap();
+        assert_eq!(put.guard, Some(record.version));
+        assert_eq!(put.record.version, record.version + 1);
+        assert_eq!(put.record.fired, record.fired + put.jobs.len() as u64);
+        let seconds = |moment: Timestamp| moment.as_micros() / SECOND;
+        let moments = put.jobs.iter().map(|job| match job.due {
+            When::At(moment) => seconds(moment),
+            other => panic!("{other:?}"),
+        });
+        (moments.collect(), put.record.next.map(seconds))
+    }
+
+    #[test]
+    fn nothing_fires_before_its_moment() {
+        let record = record(|_| {});
+        assert_eq!(record.next, Some(at(110 * SECOND)));
+        let spec = QueueSpec::new(queue());
+        assert_eq!(fire(&record, &spec, at(110 * SECOND - 1), false), Ok(None));
+        assert_eq!(fired(&record, 110, false), (vec![110], Some(120)));
+    }
+
+    #[test]
+    fn missed_moments_are_made_up_for_as_was_chosen() {
+        let table = [
+            // Seen in time: there is nothing to choose.
+            (Missed::RunOnce, 115, vec![110], Some(120)),
+            (Missed::Skip, 115, vec![110], Some(120)),
+            (Missed::RunAll(9), 115, vec![110], Some(120)),
+            // Three have passed.
+            (Missed::RunOnce, 135, vec![130], Some(140)),
+            (Missed::Skip, 135, vec![130], Some(140)),
+            (Missed::RunAll(9), 135, vec![110, 120, 130], Some(140)),
+            (Missed::RunAll(2), 135, vec![120, 130], Some(140)),
+        ];
+        for (missed, now, moments, next) in table {
+            let record = record(|r| r.missed = missed);
+            assert_eq!(fired(&record, now, false), (moments, next), "{missed:?} at {now}");
+        }
+        // More than a minute late is missed even if it is the latest.
+        let seldom = |missed| {
+            let mut wanted = repeatable(600_000);
+            wanted.missed = missed;
+            put(None, wanted, at(0)).unwrap()
+        };
+        assert_eq!(fired(&seldom(Missed::Skip), 660, false), (vec![600], Some(1200)));
+        assert_eq!(fired(&seldom(Missed::Skip), 661, false), (vec![], Some(1200)));
+        assert_eq!(fired(&seldom(Missed::RunOnce), 661, false), (vec![600], Some(1200)));
+    }
+
+    #[test]
+    fn millions_of_missed_moments_are_passed_over_quickly_and_rightly() {
+        let mut wanted = repeatable(1);
+        wanted.missed = Missed::RunAll(3);
+        let record = put(None, wanted, at(0)).unwrap();
+        let year = 365 * 24 * 3600 * SECOND;
+        let put = fire(&record, &QueueSpec::new(queue()), at(year), false).unwrap().unwrap();
+        let moments: Vec<_> = put.jobs.iter().map(|job| job.due).collect();
+        assert_eq!(moments, [2000, 1000, 0].map(|before| When::At(at(year - before))));
+        assert_eq!(put.record.next, Some(at(year + 1000)));
+    }
+
+    #[test]
+    fn an_overlap_is_skipped_where_that_was_chosen() {
+        let skip = record(|r| r.overlap = Overlap::Skip);
+        assert_eq!(fired(&skip, 110, true), (vec![], Some(120)));
+        assert_eq!(fired(&skip, 110, false), (vec![110], Some(120)));
+        let all = record(|r| {
+            r.overlap = Overlap::Skip;
+            r.missed = Missed::RunAll(9);
+        });
+        assert_eq!(fired(&all, 135, false), (vec![130], Some(140)));
+        assert_eq!(fired(&record(|_| {}), 110, true), (vec![110], Some(120)));
+    }
+
+    #[test]
+    fn start_end_and_count_bound_the_moments() {
+        let later = record(|r| r.start = Some(at(500 * SECOND)));
+        assert_eq!(upcoming(&later, 2), [at(500 * SECOND), at(510 * SECOND)]);
+        // A start that has passed still says where periods are counted from.
+        let earlier = record(|r| r.start = Some(at(93 * SECOND)));
+        assert_eq!(upcoming(&earlier, 2), [at(103 * SECOND), at(113 * SECOND)]);
+        let ending = record(|r| r.end = Some(at(120 * SECOND)));
+        assert_eq!(upcoming(&ending, 9), [at(110 * SECOND), at(120 * SECOND)]);
+        let counted = record(|r| {
+            r.count = Some(2);
+            r.missed = Missed::RunAll(9);
+        });
+        assert_eq!(upcoming(&counted, 9).len(), 2);
+        assert_eq!(fired(&counted, 115, false), (vec![110], Some(120)));
+        assert_eq!(fired(&counted, 135, false), (vec![110, 120], None));
+    }
+
+    #[test]
+    fn the_same_moment_always_gives_the_same_job() {
+        let spec = QueueSpec::new(queue());
+        let id = |now| fire(&record(|_| {}), &spec, at(now), false).unwrap().unwrap().jobs[0].id;
+        assert_eq!(id(110 * SECOND), id(119 * SECOND));
+        assert_ne!(id(110 * SECOND), id(120 * SECOND));
+    }
+
+    #[test]
+    fn putting_again_keeps_the_course_only_if_the_moments_are_the_same() {
+        let mut record = record(|_| {});
+        (record.fired, record.version) = (7, 3);
+        let now = at(200 * SECOND);
+        assert_eq!(put(Some(&record), repeatable(10_000), now), None);
+        let mut other_payload = repeatable(10_000);
+        other_payload.template.payload = Payload::from("2");
+        let kept = put(Some(&record), other_payload, now).unwrap();
+        assert_eq!((kept.fired, kept.next, kept.version), (7, record.next, 4));
+        let afresh = put(Some(&record), repeatable(20_000), now).unwrap();
+        assert_eq!((afresh.fired, afresh.next), (0, Some(at(220 * SECOND))));
+    }
+
+    #[test]
+    fn what_passes_during_a_pause_is_not_missed() {
+        let record = record(|r| r.missed = Missed::RunAll(9));
+        let paused = pause(&record, Pause::Pause, at(105 * SECOND)).unwrap();
+        assert_eq!(paused.due(), None);
+        assert_eq!(pause(&paused, Pause::Pause, at(106 * SECOND)), None);
+        assert_eq!(fire(&paused, &QueueSpec::new(queue()), at(500 * SECOND), false), Ok(None));
+        let resumed = pause(&paused, Pause::Resume, at(145 * SECOND)).unwrap();
+        assert_eq!(resumed.due(), Some(at(150 * SECOND)));
+        // A short pause between two moments changes nothing.
+        let resumed = pause(&paused, Pause::Resume, at(107 * SECOND)).unwrap();
+        assert_eq!(resumed.due(), Some(at(110 * SECOND)));
+    }
 }

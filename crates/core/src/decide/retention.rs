@@ -46,10 +46,7 @@ mod tests {
     #[test]
     fn by_default_completed_jobs_are_kept_a_day_and_others_a_fortnight() {
         let cleaning = cleaning(&QueueSpec::new(queue()), 50);
-        let ages: Vec<_> = cleaning
-            .iter()
-            .map(|c| (c.state, c.which, c.limit))
-            .collect();
+        let ages: Vec<_> = cleaning.iter().map(|c| (c.state, c.which, c.limit)).collect();
         let fortnight = CleanWhich::OlderThan(HOUR * 24 * 14);
         assert_eq!(
             ages,
@@ -64,38 +61,20 @@ mod tests {
 
     #[test]
     fn age_and_count_both_hold_where_both_are_given() {
-        let retention = Retention {
-            completed: Keep::ForNewest(HOUR, 7),
-            other: Keep::Forever,
-        };
-        let spec = QueueSpec {
-            retention,
-            ..QueueSpec::new(queue())
-        };
+        let retention = Retention { completed: Keep::ForNewest(HOUR, 7), other: Keep::Forever };
+        let spec = QueueSpec { retention, ..QueueSpec::new(queue()) };
         let which: Vec<_> = cleaning(&spec, 1).into_iter().map(|c| c.which).collect();
-        assert_eq!(
-            which,
-            [CleanWhich::OlderThan(HOUR), CleanWhich::BeyondNewest(7)]
-        );
+        assert_eq!(which, [CleanWhich::OlderThan(HOUR), CleanWhich::BeyondNewest(7)]);
     }
 
     #[test]
     fn a_job_that_others_depend_on_outlives_its_end() {
-        let retention = Retention {
-            completed: Keep::Remove,
-            other: Keep::Forever,
-        };
-        let spec = QueueSpec {
-            retention,
-            ..QueueSpec::new(queue())
-        };
+        let retention = Retention { completed: Keep::Remove, other: Keep::Forever };
+        let spec = QueueSpec { retention, ..QueueSpec::new(queue()) };
         let job = active();
         assert!(removed_at_once(&job, &spec, End::Completed));
         assert!(!removed_at_once(&job, &spec, End::Failed));
-        let needed = Job {
-            has_dependents: true,
-            ..job
-        };
+        let needed = Job { has_dependents: true, ..job };
         assert!(!removed_at_once(&needed, &spec, End::Completed));
     }
 }

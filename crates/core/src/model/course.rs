@@ -106,11 +106,7 @@ pub(crate) fn clean(text: &str, max_bytes: usize) -> String {
     for c in text.chars() {
         // A NUL cannot be stored as text everywhere; the replacement
         // character shows that something stood there.
-        let c = if c == '\0' {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        };
+        let c = if c == '\0' { char::REPLACEMENT_CHARACTER } else { c };
         if kept.len() + c.len_utf8() > max_bytes {
             break;
         }

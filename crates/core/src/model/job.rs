@@ -90,10 +90,7 @@ impl Job {
     /// Where it stands and how to find it.
     #[must_use]
     pub fn reference(&self) -> JobRef {
-        JobRef {
-            queue: self.queue.clone(),
-            id: self.id,
-        }
+        JobRef { queue: self.queue.clone(), id: self.id }
     }
 
     /// The order key it has now.
@@ -174,11 +171,7 @@ impl OrderRule {
             OrderMode::Ranked => self.base,
             OrderMode::Aged => self.base.saturating_add(place.as_micros()),
         };
-        OrderKey {
-            primary,
-            place,
-            seq,
-        }
+        OrderKey { primary, place, seq }
     }
 }
 

@@ -19,11 +19,7 @@ pub struct InvalidName {
 impl InvalidName {
     fn new(what: &'static str, given: &str, why: &'static str) -> Self {
         // A hostile name may be huge; the error quotes only its beginning.
-        Self {
-            what,
-            given: given.chars().take(64).collect(),
-            why,
-        }
+        Self { what, given: given.chars().take(64).collect(), why }
     }
 }
 
@@ -32,11 +28,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), InvalidName> {
     if (1..=128).contains(&name.len()) && name.bytes().all(allowed) {
         Ok(())
     } else {
-        Err(InvalidName::new(
-            what,
-            name,
-            "use 1 to 128 of the characters A-Z a-z 0-9 _ . : -",
-        ))
+        Err(InvalidName::new(what, name, "use 1 to 128 of the characters A-Z a-z 0-9 _ . : -"))
     }
 }
 
@@ -162,17 +154,7 @@ mod tests {
         for good in ["a", "email.welcome", "A_b-c:9", &"x".repeat(128)] {
             assert!(QueueName::new(good).is_ok(), "{good:?}");
         }
-        for bad in [
-            "",
-            " ",
-            "a b",
-            "é",
-            "a/b",
-            "a\0",
-            "{tag}",
-            "x;drop",
-            &"x".repeat(129),
-        ] {
+        for bad in ["", " ", "a b", "é", "a/b", "a\0", "{tag}", "x;drop", &"x".repeat(129)] {
             assert!(QueueName::new(bad).is_err(), "{bad:?}");
         }
     }
@@ -189,9 +171,7 @@ mod tests {
 
     #[test]
     fn the_error_says_what_is_wrong_and_quotes_little() {
-        let error = QueueName::new("!".repeat(1_000_000))
-            .unwrap_err()
-            .to_string();
+        let error = QueueName::new("!".repeat(1_000_000)).unwrap_err().to_string();
         assert!(error.starts_with("queue name \"!!!"), "{error}");
         assert!(error.ends_with("use 1 to 128 of the characters A-Z a-z 0-9 _ . : -"));
         assert!(error.len() < 200);

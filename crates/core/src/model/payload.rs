@@ -88,13 +88,7 @@ mod tests {
     #[test]
     fn a_stored_payload_comes_back_byte_for_byte() {
         let all: Vec<u8> = (0..=255).collect();
-        for bytes in [
-            &b""[..],
-            b"{\"a\":1}",
-            b"nul \0 inside",
-            "é".as_bytes(),
-            &all,
-        ] {
+        for bytes in [&b""[..], b"{\"a\":1}", b"nul \0 inside", "é".as_bytes(), &all] {
             let payload = Payload::from(bytes.to_vec());
             let json = serde_json::to_string(&payload).unwrap();
             assert_eq!(serde_json::from_str::<Payload>(&json).unwrap(), payload);

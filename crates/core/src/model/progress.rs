@@ -63,19 +63,12 @@ mod tests {
 
     #[test]
     fn a_job_keeps_its_last_lines_within_their_bounds() {
-        let mut progress = Progress {
-            done: 3,
-            total: Some(9),
-            ..Progress::default()
-        };
+        let mut progress = Progress { done: 3, total: Some(9), ..Progress::default() };
         progress.say(&"m".repeat(5000));
         for n in 0..100 {
             progress.log(&format!("line {n}\0"));
         }
-        assert_eq!(
-            progress.message.as_deref().map(str::len),
-            Some(MAX_LINE_BYTES)
-        );
+        assert_eq!(progress.message.as_deref().map(str::len), Some(MAX_LINE_BYTES));
         assert_eq!(progress.log.len(), MAX_LOG_LINES);
         assert_eq!(progress.log[0], "line 80\u{fffd}");
         assert_eq!(Progress::decode(&progress.encode()).unwrap(), progress);

@@ -112,13 +112,7 @@ pub struct Partitions {
 
 impl Default for Partitions {
     fn default() -> Self {
-        Self {
-            limits: Limits {
-                concurrency: Some(1),
-                rate: None,
-            },
-            on_retry: OnRetry::default(),
-        }
+        Self { limits: Limits { concurrency: Some(1), rate: None }, on_retry: OnRetry::default() }
     }
 }
 
@@ -156,10 +150,7 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 3600);
-        Self {
-            completed: Keep::For(DAY),
-            other: Keep::For(DAY.saturating_mul(14)),
-        }
+        Self { completed: Keep::For(DAY), other: Keep::For(DAY.saturating_mul(14)) }
     }
 }
 

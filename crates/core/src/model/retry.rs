@@ -20,11 +20,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            max_attempts: 20,
-            backoff: Backoff::default(),
-            jitter: 0.1,
-        }
+        Self { max_attempts: 20, backoff: Backoff::default(), jitter: 0.1 }
     }
 }
 
@@ -84,11 +80,7 @@ impl Backoff {
             }
             Self::List(waits) => {
                 let index = usize::try_from(further).unwrap_or(usize::MAX);
-                waits
-                    .get(index)
-                    .or(waits.last())
-                    .copied()
-                    .unwrap_or_default()
+                waits.get(index).or(waits.last()).copied().unwrap_or_default()
             }
         }
     }
@@ -98,10 +90,7 @@ impl Retry {
     /// A policy with so many attempts and the default backoff.
     #[must_use]
     pub fn attempts(max_attempts: u32) -> Self {
-        Self {
-            max_attempts,
-            ..Self::default()
-        }
+        Self { max_attempts, ..Self::default() }
     }
 
     /// The wait of this job after so many failed attempts (counted from 1).
@@ -161,16 +150,8 @@ mod tests {
 
     #[test]
     fn the_wait_grows_as_each_backoff_says() {
-        let linear = Backoff::Linear {
-            first: secs(5),
-            step: secs(10),
-            cap: secs(22),
-        };
-        let exponential = Backoff::Exponential {
-            first: secs(3),
-            factor: 2.0,
-            cap: secs(20),
-        };
+        let linear = Backoff::Linear { first: secs(5), step: secs(10), cap: secs(22) };
+        let exponential = Backoff::Exponential { first: secs(3), factor: 2.0, cap: secs(20) };
         let list = Backoff::List(vec![secs(1), secs(9)]);
         let table: [(&Backoff, [u64; 4]); 5] = [
             (&Backoff::Fixed(secs(7)), [7, 7, 7, 7]),
@@ -181,11 +162,7 @@ mod tests {
         ];
         for (backoff, waits) in table {
             for (failed, wait) in (1..).zip(waits) {
-                assert_eq!(
-                    backoff.wait(failed),
-                    secs(wait),
-                    "{backoff:?} after {failed}"
-                );
+                assert_eq!(backoff.wait(failed), secs(wait), "{backoff:?} after {failed}");
             }
         }
         assert_eq!(Backoff::default().wait(u32::MAX), secs(3600));
@@ -203,10 +180,7 @@ mod tests {
             seen.insert(wait);
         }
         assert!(seen.len() > 990);
-        let none = Retry {
-            jitter: 0.0,
-            ..Retry::default()
-        };
+        let none = Retry { jitter: 0.0, ..Retry::default() };
         assert_eq!(none.wait(JobId::from_bytes([7; 16]), 3), secs(4));
     }
 
@@ -214,21 +188,10 @@ mod tests {
     fn enormous_policies_do_not_panic() {
         let max = Duration::MAX;
         for backoff in [
-            Backoff::Linear {
-                first: max,
-                step: max,
-                cap: max,
-            },
-            Backoff::Exponential {
-                first: max,
-                factor: f64::MAX,
-                cap: max,
-            },
+            Backoff::Linear { first: max, step: max, cap: max },
+            Backoff::Exponential { first: max, factor: f64::MAX, cap: max },
         ] {
-            let retry = Retry {
-                backoff,
-                ..Retry::default()
-            };
+            let retry = Retry { backoff, ..Retry::default() };
             assert!(retry.wait(JobId::from_bytes([1; 16]), u32::MAX) > secs(1));
         }
     }
@@ -238,32 +201,13 @@ mod tests {
         let ok = Retry::default();
         assert_eq!(ok.problem(), None);
         let list = Backoff::List(Vec::new());
-        let shrinking = Backoff::Exponential {
-            first: secs(1),
-            factor: 0.5,
-            cap: secs(9),
-        };
+        let shrinking = Backoff::Exponential { first: secs(1), factor: 0.5, cap: secs(9) };
         for bad in [
-            Retry {
-                max_attempts: 0,
-                ..ok.clone()
-            },
-            Retry {
-                jitter: 1.5,
-                ..ok.clone()
-            },
-            Retry {
-                jitter: f64::NAN,
-                ..ok.clone()
-            },
-            Retry {
-                backoff: list,
-                ..ok.clone()
-            },
-            Retry {
-                backoff: shrinking,
-                ..ok
-            },
+            Retry { max_attempts: 0, ..ok.clone() },
+            Retry { jitter: 1.5, ..ok.clone() },
+            Retry { jitter: f64::NAN, ..ok.clone() },
+            Retry { backoff: list, ..ok.clone() },
+            Retry { backoff: shrinking, ..ok },
         ] {
             assert!(bad.problem().is_some(), "{bad:?}");
         }

@@ -64,10 +64,7 @@ impl State {
     /// Whether a job leaves this state only by an operator's retry.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
-        matches!(
-            self,
-            Self::Completed | Self::Failed | Self::Cancelled | Self::Expired
-        )
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Expired)
     }
 
     /// Its name in lower case, as it stands in stored data and on the command
@@ -109,12 +106,7 @@ pub enum End {
 
 impl End {
     /// Every end.
-    pub const ALL: [Self; 4] = [
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Expired,
-    ];
+    pub const ALL: [Self; 4] = [Self::Completed, Self::Failed, Self::Cancelled, Self::Expired];
 }
 
 impl From<End> for State {
@@ -137,10 +129,7 @@ mod tests {
         for (code, state) in State::ALL.into_iter().enumerate() {
             assert_eq!(usize::from(state.code()), code);
             assert_eq!(State::from_code(state.code()), Some(state));
-            assert_eq!(
-                serde_json::to_string(&state).unwrap(),
-                format!("\"{state}\"")
-            );
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{state}\""));
         }
         assert_eq!(State::from_code(8), None);
     }

@@ -126,9 +126,7 @@ impl ManualClock {
         let by = micros(length);
         let before = self
             .0
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
-                Some(now.saturating_add(by))
-            })
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_add(by)))
             .unwrap_or_else(|now| now);
         Timestamp(before.saturating_add(by))
     }
@@ -165,18 +163,8 @@ mod tests {
         let now = Timestamp::from_micros(100);
         assert_eq!(When::Now.resolve(now), now);
         assert_eq!(When::At(Timestamp::from_micros(7)).resolve(now), now);
-        assert_eq!(
-            When::At(Timestamp::from_micros(101))
-                .resolve(now)
-                .as_micros(),
-            101
-        );
-        assert_eq!(
-            When::After(Duration::from_micros(5))
-                .resolve(now)
-                .as_micros(),
-            105
-        );
+        assert_eq!(When::At(Timestamp::from_micros(101)).resolve(now).as_micros(), 101);
+        assert_eq!(When::After(Duration::from_micros(5)).resolve(now).as_micros(), 105);
     }
 
     #[test]

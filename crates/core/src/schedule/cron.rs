@@ -44,10 +44,7 @@ impl Cron {
     /// [`ScheduleErrorKind`](super::ScheduleErrorKind) tells the expression's
     /// errors from the zone's.
     pub fn new(expression: &str, zone: &str) -> Result<Self, ScheduleError> {
-        Ok(Self {
-            expression: Expression::parse(expression)?,
-            zone: Zone::named(zone)?,
-        })
+        Ok(Self { expression: Expression::parse(expression)?, zone: Zone::named(zone)? })
     }
 
     /// The expression in its standard form: upper case, single spaces,
@@ -134,10 +131,7 @@ struct Stored {
 
 impl From<Cron> for Stored {
     fn from(cron: Cron) -> Self {
-        Self {
-            expression: cron.expression().to_owned(),
-            zone: cron.zone().to_owned(),
-        }
+        Self { expression: cron.expression().to_owned(), zone: cron.zone().to_owned() }
     }
 }
 
@@ -169,21 +163,14 @@ mod tests {
             ("1969-12-31T23:59:59.5Z", "1970-01-01T07:00:00Z"),
             ("1969-12-30T07:00:00.5Z", "1969-12-31T07:00:00Z"),
         ] {
-            assert_eq!(
-                next("0 7 * * *", "UTC", after).as_deref(),
-                Some(expected),
-                "{after}"
-            );
+            assert_eq!(next("0 7 * * *", "UTC", after).as_deref(), Some(expected), "{after}");
         }
     }
 
     #[test]
     fn a_date_that_does_not_exist_never_fires() {
         for expression in ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 */31 * 1#2"] {
-            assert_eq!(
-                next(expression, "Europe/Berlin", "2024-01-01T00:00:00Z"),
-                None
-            );
+            assert_eq!(next(expression, "Europe/Berlin", "2024-01-01T00:00:00Z"), None);
         }
     }
 
@@ -206,17 +193,10 @@ mod tests {
     fn the_schedule_ends_with_the_calendar_and_begins_with_it() {
         let daily = Cron::new("0 0 * * *", "Pacific/Kiritimati").expect("a valid schedule");
         assert_eq!(daily.next(Timestamp::MAX), None);
-        assert_eq!(
-            daily.next(Timestamp::from_micros(253_402_207_200_000_000)),
-            None
-        );
-        let first = daily
-            .next(Timestamp::from_micros(i64::MIN))
-            .map(|moment| moment.to_string());
+        assert_eq!(daily.next(Timestamp::from_micros(253_402_207_200_000_000)), None);
+        let first = daily.next(Timestamp::from_micros(i64::MIN)).map(|moment| moment.to_string());
         assert!(
-            first
-                .as_deref()
-                .is_some_and(|first| first.starts_with("-009999-01-0")),
+            first.as_deref().is_some_and(|first| first.starts_with("-009999-01-0")),
             "{first:?}"
         );
     }

@@ -48,11 +48,7 @@ impl ScheduleError {
 /// whatever a caller passed in.
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 64;
-    let mut shown: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }

@@ -43,9 +43,7 @@ impl Every {
                 format!("a period of {period:?} is too long; the longest is 36525 days"),
             ));
         }
-        Ok(Self {
-            period_us: micros(period),
-        })
+        Ok(Self { period_us: micros(period) })
     }
 
     /// The period, in whole microseconds.
@@ -81,9 +79,7 @@ struct Stored {
 
 impl From<Every> for Stored {
     fn from(every: Every) -> Self {
-        Self {
-            period_us: every.period_us.unsigned_abs(),
-        }
+        Self { period_us: every.period_us.unsigned_abs() }
     }
 }
 
@@ -116,11 +112,7 @@ mod tests {
             (-25_000, -14_999, -5_000),
             (-25_000, 0, 5_000),
         ] {
-            assert_eq!(
-                every.next(at(anchor), at(after)),
-                Some(at(next)),
-                "{anchor} {after}"
-            );
+            assert_eq!(every.next(at(anchor), at(after)), Some(at(next)), "{anchor} {after}");
         }
     }
 
@@ -131,31 +123,18 @@ mod tests {
         assert_eq!(every.next(Timestamp::EPOCH, at(i64::MAX - 1)), None);
         assert_eq!(every.next(at(i64::MIN), Timestamp::MAX), None);
         assert_eq!(every.next(Timestamp::MAX, Timestamp::EPOCH), None);
-        assert_eq!(
-            every.next(at(i64::MIN), at(i64::MIN)),
-            Some(at(i64::MIN + 1_000_000))
-        );
+        assert_eq!(every.next(at(i64::MIN), at(i64::MIN)), Some(at(i64::MIN + 1_000_000)));
     }
 
     #[test]
     fn periods_out_of_bounds_are_refused_and_the_bounds_are_not() {
         for (period, kind) in [
             (Duration::ZERO, ScheduleErrorKind::PeriodTooShort),
-            (
-                Duration::from_nanos(999_999),
-                ScheduleErrorKind::PeriodTooShort,
-            ),
-            (
-                Every::LONGEST + Duration::from_nanos(1),
-                ScheduleErrorKind::PeriodTooLong,
-            ),
+            (Duration::from_nanos(999_999), ScheduleErrorKind::PeriodTooShort),
+            (Every::LONGEST + Duration::from_nanos(1), ScheduleErrorKind::PeriodTooLong),
             (Duration::MAX, ScheduleErrorKind::PeriodTooLong),
         ] {
-            assert_eq!(
-                Every::new(period).map_err(|error| error.kind()),
-                Err(kind),
-                "{period:?}"
-            );
+            assert_eq!(Every::new(period).map_err(|error| error.kind()), Err(kind), "{period:?}");
         }
         for period in [Every::SHORTEST, Every::LONGEST] {
             assert_eq!(Every::new(period).map(|every| every.period()), Ok(period));

@@ -71,11 +71,7 @@ impl Expression {
             .dom_and_dow(both_days)
             .build();
         match parser.parse(&text) {
-            Ok(cron) => Ok(Self {
-                text,
-                timing,
-                pattern: Arc::new(cron.pattern),
-            }),
+            Ok(cron) => Ok(Self { text, timing, pattern: Arc::new(cron.pattern) }),
             Err(reason) => Err(culprit(&parser, named(), &reason.to_string())),
         }
     }
@@ -119,9 +115,7 @@ impl Expression {
     /// The first time of day at or after `earliest` that matches.
     fn time_from(&self, earliest: Time) -> Option<Time> {
         let next = |component, from| {
-            self.pattern
-                .find_match_in_component(from, component, Direction::Forward)
-                .ok()?
+            self.pattern.find_match_in_component(from, component, Direction::Forward).ok()?
         };
         let next_hour = |from| next(TimeComponent::Hour, from);
         let next_minute = |from| next(TimeComponent::Minute, from);
@@ -195,9 +189,7 @@ mod tests {
     fn first(expression: &str, from: &str) -> Option<String> {
         let expression = Expression::parse(expression).expect("a valid expression");
         let from = from.parse().expect("a civil time");
-        expression
-            .first_in(from, DateTime::MAX)
-            .map(|time| time.to_string())
+        expression.first_in(from, DateTime::MAX).map(|time| time.to_string())
     }
 
     #[test]
@@ -214,42 +206,18 @@ mod tests {
             ("* * * * *", "2024-05-06T07:08:00", "2024-05-06T07:08:00"),
             ("* * * * *", "2024-05-06T07:08:01", "2024-05-06T07:09:00"),
             ("* * * * *", "2024-05-06T07:59:59", "2024-05-06T08:00:00"),
-            (
-                "*/20 * * * * *",
-                "2024-05-06T07:59:41",
-                "2024-05-06T08:00:00",
-            ),
-            (
-                "*/20 5,10 * * * *",
-                "2024-05-06T07:05:39",
-                "2024-05-06T07:05:40",
-            ),
-            (
-                "*/20 5,10 * * * *",
-                "2024-05-06T07:05:41",
-                "2024-05-06T07:10:00",
-            ),
+            ("*/20 * * * * *", "2024-05-06T07:59:41", "2024-05-06T08:00:00"),
+            ("*/20 5,10 * * * *", "2024-05-06T07:05:39", "2024-05-06T07:05:40"),
+            ("*/20 5,10 * * * *", "2024-05-06T07:05:41", "2024-05-06T07:10:00"),
             ("30 7 * * *", "2024-05-06T07:30:01", "2024-05-07T07:30:00"),
             ("30 7 * * *", "2024-02-29T08:00:00", "2024-03-01T07:30:00"),
             ("0 0 1 1 *", "2024-01-01T00:00:01", "2025-01-01T00:00:00"),
             ("0 0 29 2 *", "2096-02-29T00:00:01", "2104-02-29T00:00:00"),
-            (
-                "0 9 * * MON-FRI",
-                "2024-05-03T10:00:00",
-                "2024-05-06T09:00:00",
-            ),
+            ("0 9 * * MON-FRI", "2024-05-03T10:00:00", "2024-05-06T09:00:00"),
             ("0 9 * * 7", "2024-05-03T10:00:00", "2024-05-05T09:00:00"),
-            (
-                "0 9 * * SAT-SUN",
-                "2024-05-04T10:00:00",
-                "2024-05-05T09:00:00",
-            ),
+            ("0 9 * * SAT-SUN", "2024-05-04T10:00:00", "2024-05-05T09:00:00"),
         ] {
-            assert_eq!(
-                first(expression, from).as_deref(),
-                Some(expected),
-                "{expression} {from}"
-            );
+            assert_eq!(first(expression, from).as_deref(), Some(expected), "{expression} {from}");
         }
     }
 
@@ -263,11 +231,7 @@ mod tests {
             ("0 0 */2 * 5", "2024-05-04T00:00:00", "2024-05-17T00:00:00"),
             ("0 0 13 * */5", "2024-05-01T00:00:00", "2024-09-13T00:00:00"),
         ] {
-            assert_eq!(
-                first(expression, from).as_deref(),
-                Some(expected),
-                "{expression} {from}"
-            );
+            assert_eq!(first(expression, from).as_deref(), Some(expected), "{expression} {from}");
         }
     }
 
@@ -278,24 +242,12 @@ mod tests {
             ("0 0 LW * *", "2024-03-01T00:00:00", "2024-03-29T00:00:00"),
             ("0 0 15W * *", "2024-06-01T00:00:00", "2024-06-14T00:00:00"),
             ("0 0 1W * *", "2024-06-01T00:00:00", "2024-06-03T00:00:00"),
-            (
-                "0 0 * * FRI#2",
-                "2024-05-01T00:00:00",
-                "2024-05-10T00:00:00",
-            ),
+            ("0 0 * * FRI#2", "2024-05-01T00:00:00", "2024-05-10T00:00:00"),
             ("0 0 * * 5L", "2024-05-01T00:00:00", "2024-05-31T00:00:00"),
-            (
-                "0 0 * * SUN#L",
-                "2024-05-01T00:00:00",
-                "2024-05-26T00:00:00",
-            ),
+            ("0 0 * * SUN#L", "2024-05-01T00:00:00", "2024-05-26T00:00:00"),
             ("0 0 * * 7#1", "2024-05-01T00:00:00", "2024-05-05T00:00:00"),
         ] {
-            assert_eq!(
-                first(expression, from).as_deref(),
-                Some(expected),
-                "{expression} {from}"
-            );
+            assert_eq!(first(expression, from).as_deref(), Some(expected), "{expression} {from}");
         }
     }
 

@@ -15,22 +15,15 @@ pub(super) enum Field {
 
 impl Field {
     /// The six fields in the order in which they are written.
-    pub(super) const ALL: [Self; 6] = [
-        Self::Second,
-        Self::Minute,
-        Self::Hour,
-        Self::DayOfMonth,
-        Self::Month,
-        Self::DayOfWeek,
-    ];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Second, Self::Minute, Self::Hour, Self::DayOfMonth, Self::Month, Self::DayOfWeek];
 
     /// Checks the form of a field, in upper case, and leaves its values to the
     /// parser. The parser replaces names wherever it finds them (`1MON` would
     /// read as 11), skips empty list items and ignores what follows a `W`; a
     /// typing error must not become a schedule.
     pub(super) fn check_form(self, text: &str) -> Result<(), ScheduleError> {
-        text.split(',')
-            .try_for_each(|item| self.check_item(text, item))?;
+        text.split(',').try_for_each(|item| self.check_item(text, item))?;
         // The parser keeps one flag for both, so one of them would be lost.
         let contains = |wanted| text.split(',').any(|item| item == wanted);
         if contains("L") && contains("LW") {
@@ -57,9 +50,8 @@ impl Field {
             Some((base, step)) => (base, Some(step)),
             None => (item, None),
         };
-        let is_range = base
-            .split_once('-')
-            .is_some_and(|(from, to)| self.is_value(from) && self.is_value(to));
+        let is_range =
+            base.split_once('-').is_some_and(|(from, to)| self.is_value(from) && self.is_value(to));
         if let Some(step) = step {
             let step = is_number(step).then(|| step.parse::<u32>().ok()).flatten();
             let Some(step) = step.filter(|step| *step > 0) else {
@@ -189,17 +181,7 @@ mod tests {
         let table: [(Field, &[&str], &[&str]); 5] = [
             (
                 Field::Minute,
-                &[
-                    "*",
-                    "*/5",
-                    "0",
-                    "1,2",
-                    "1-5",
-                    "1-5/2",
-                    "*/5,3",
-                    "3,*/5",
-                    "1-5,10-20/3",
-                ],
+                &["*", "*/5", "0", "1,2", "1-5", "1-5/2", "*/5,3", "3,*/5", "1-5,10-20/3"],
                 &[
                     "", ",", "1,", ",1", "1,,2", "*,5", "5/15", "/5", "*/0", "*/61", "*/", "*/a",
                     "1-", "-1", "1-2-3", "**", "L", "JAN", "1MON", "?", "+1", "-5", "1 2", "0x1",
@@ -208,9 +190,7 @@ mod tests {
             (
                 Field::DayOfMonth,
                 &["L", "LW", "15W", "1,L", "15W,LW"],
-                &[
-                    "LL", "WL", "W", "15W3", "15WW", "L-3", "1-5W", "L,LW", "L/2", "1#2", "5L", "?",
-                ],
+                &["LL", "WL", "W", "15W3", "15WW", "L-3", "1-5W", "L,LW", "L/2", "1#2", "5L", "?"],
             ),
             (
                 Field::Month,
@@ -219,9 +199,7 @@ mod tests {
             ),
             (
                 Field::DayOfWeek,
-                &[
-                    "SUN", "MON-FRI", "7", "5#2", "FRI#1", "5L", "FRIL", "5#L", "1#1,1#3",
-                ],
+                &["SUN", "MON-FRI", "7", "5#2", "FRI#1", "5L", "FRIL", "5#L", "1#1,1#3"],
                 &[
                     "L", "5#0", "5#6", "5#", "#2", "MONDAY", "MONTUE", "1-5#2", "5#L#L", "+MON",
                     "JAN", "5#2#3",

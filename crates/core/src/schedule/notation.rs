@@ -7,24 +7,13 @@ use super::error::{ScheduleError, ScheduleErrorKind, quoted};
 pub(super) fn fields(input: &str) -> Result<Vec<String>, ScheduleError> {
     let upper = input.to_ascii_uppercase();
     let trimmed = upper.trim_ascii();
-    let standard = if trimmed.starts_with('@') {
-        nickname(trimmed)?
-    } else {
-        trimmed
-    };
-    let fields: Vec<String> = standard
-        .split_ascii_whitespace()
-        .map(str::to_owned)
-        .collect();
+    let standard = if trimmed.starts_with('@') { nickname(trimmed)? } else { trimmed };
+    let fields: Vec<String> = standard.split_ascii_whitespace().map(str::to_owned).collect();
     let count = fields.len();
     if count == 5 || count == 6 {
         return Ok(fields);
     }
-    let hint = if count == 7 {
-        "; a year field is not supported"
-    } else {
-        ""
-    };
+    let hint = if count == 7 { "; a year field is not supported" } else { "" };
     Err(ScheduleError::new(
         ScheduleErrorKind::FieldCount,
         format!(
@@ -60,9 +49,7 @@ mod tests {
     use super::*;
 
     fn read(input: &str) -> Result<String, ScheduleErrorKind> {
-        fields(input)
-            .map(|fields| fields.join(" "))
-            .map_err(|error| error.kind())
+        fields(input).map(|fields| fields.join(" ")).map_err(|error| error.kind())
     }
 
     #[test]

@@ -35,12 +35,7 @@ impl Stretch {
             .map(|change| offset_before(zone, change).to_datetime(change))
             .max()
             .unwrap_or_else(|| offset.to_datetime(start));
-        Self {
-            start,
-            end: end_of(zone, moment),
-            reached,
-            offset,
-        }
+        Self { start, end: end_of(zone, moment), reached, offset }
     }
 
     /// The stretch after this one.
@@ -73,9 +68,7 @@ fn preceding(zone: &TimeZone, moment: Timestamp) -> impl Iterator<Item = Timesta
 }
 
 fn end_of(zone: &TimeZone, moment: Timestamp) -> Timestamp {
-    zone.following(moment)
-        .next()
-        .map_or(Timestamp::MAX, |change| change.timestamp())
+    zone.following(moment).next().map_or(Timestamp::MAX, |change| change.timestamp())
 }
 
 fn offset_before(zone: &TimeZone, change: Timestamp) -> Offset {
@@ -90,35 +83,22 @@ mod tests {
 
     fn stretch(zone: &str, moment: &str) -> (Stretch, TimeZone) {
         let zone = TimeZoneDatabase::bundled().get(zone).expect("a zone");
-        (
-            Stretch::containing(moment.parse().expect("a moment"), &zone),
-            zone,
-        )
+        (Stretch::containing(moment.parse().expect("a moment"), &zone), zone)
     }
 
     #[test]
     fn a_stretch_runs_from_one_clock_change_to_the_next() {
-        for moment in [
-            "2024-03-31T01:00:00Z",
-            "2024-07-01T00:00:00Z",
-            "2024-10-27T00:59:59Z",
-        ] {
+        for moment in ["2024-03-31T01:00:00Z", "2024-07-01T00:00:00Z", "2024-10-27T00:59:59Z"] {
             let (summer, zone) = stretch("Europe/Berlin", moment);
             assert_eq!(summer.start.to_string(), "2024-03-31T01:00:00Z");
             assert_eq!(summer.end.to_string(), "2024-10-27T01:00:00Z");
-            assert_eq!(
-                summer.local(summer.start).to_string(),
-                "2024-03-31T03:00:00"
-            );
+            assert_eq!(summer.local(summer.start).to_string(), "2024-03-31T03:00:00");
             assert_eq!(summer.reached.to_string(), "2024-03-31T02:00:00");
 
             let winter = summer.following(&zone);
             assert_eq!(winter.start, summer.end);
             assert_eq!(winter.end.to_string(), "2025-03-30T01:00:00Z");
-            assert_eq!(
-                winter.local(winter.start).to_string(),
-                "2024-10-27T02:00:00"
-            );
+            assert_eq!(winter.local(winter.start).to_string(), "2024-10-27T02:00:00");
             assert_eq!(winter.reached.to_string(), "2024-10-27T03:00:00");
         }
     }

@@ -49,9 +49,7 @@ fn unknown(database: &TimeZoneDatabase, name: &str) -> ScheduleError {
     let hint = database
         .available()
         .find(|zone| city(zone.as_str()).eq_ignore_ascii_case(&wanted))
-        .map_or_else(String::new, |zone| {
-            format!("; is {} meant?", quoted(zone.as_str()))
-        });
+        .map_or_else(String::new, |zone| format!("; is {} meant?", quoted(zone.as_str())));
     ScheduleError::new(
         ScheduleErrorKind::Zone,
         format!(
@@ -68,15 +66,10 @@ mod tests {
 
     #[test]
     fn a_zone_is_found_in_any_case_and_keeps_its_proper_name() {
-        for (asked, name) in [
-            ("Europe/Berlin", "Europe/Berlin"),
-            ("europe/BERLIN", "Europe/Berlin"),
-            ("utc", "UTC"),
-        ] {
-            assert_eq!(
-                Zone::named(asked).map(|zone| zone.name),
-                Ok(name.to_owned())
-            );
+        for (asked, name) in
+            [("Europe/Berlin", "Europe/Berlin"), ("europe/BERLIN", "Europe/Berlin"), ("utc", "UTC")]
+        {
+            assert_eq!(Zone::named(asked).map(|zone| zone.name), Ok(name.to_owned()));
         }
     }
 

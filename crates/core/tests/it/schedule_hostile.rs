@@ -56,19 +56,12 @@ const ZONES: &[&str] = &[
 
 /// Asks for next moments from everywhere and checks what comes back.
 fn is_sound(schedule: &Schedule, moments: &[i64]) {
-    for anchor in [
-        Timestamp::EPOCH,
-        Timestamp::MAX,
-        Timestamp::from_micros(i64::MIN),
-    ] {
+    for anchor in [Timestamp::EPOCH, Timestamp::MAX, Timestamp::from_micros(i64::MIN)] {
         for after in moments.iter().copied().map(Timestamp::from_micros) {
             let Some(next) = schedule.next(anchor, after) else {
                 continue;
             };
-            assert!(
-                next > after && next < Timestamp::MAX,
-                "{schedule:?} {after} {next}"
-            );
+            assert!(next > after && next < Timestamp::MAX, "{schedule:?} {after} {next}");
             if let Some(later) = schedule.next(anchor, next) {
                 assert!(later > next, "{schedule:?} {next} {later}");
             }
@@ -198,10 +191,7 @@ fn texts_that_are_no_expressions_are_refused() {
         &many,
     ] {
         let shown: String = expression.chars().take(40).collect();
-        assert!(
-            !is_refused_or_sound(expression, "UTC", MOMENTS),
-            "accepted: {shown:?}"
-        );
+        assert!(!is_refused_or_sound(expression, "UTC", MOMENTS), "accepted: {shown:?}");
     }
 }
 
@@ -235,10 +225,7 @@ fn names_that_are_no_zones_are_refused() {
         &long,
     ] {
         let shown: String = zone.chars().take(40).collect();
-        assert!(
-            Schedule::cron("* * * * *", zone).is_err(),
-            "accepted: {shown:?}"
-        );
+        assert!(Schedule::cron("* * * * *", zone).is_err(), "accepted: {shown:?}");
     }
 }
 
@@ -254,11 +241,7 @@ fn thousands_of_random_texts_are_refused_or_make_sound_schedules() {
     for _ in 0..3_000 {
         let length = numbers.below(24);
         let text: String = (0..length).map(|_| numbers.pick(&pieces)).collect();
-        accepted += usize::from(is_refused_or_sound(
-            &text,
-            numbers.pick(ZONES),
-            &MOMENTS[8..],
-        ));
+        accepted += usize::from(is_refused_or_sound(&text, numbers.pick(ZONES), &MOMENTS[8..]));
     }
     assert!(accepted < 300, "{accepted} accepted");
 }
@@ -266,29 +249,11 @@ fn thousands_of_random_texts_are_refused_or_make_sound_schedules() {
 #[test]
 fn thousands_of_nearly_valid_expressions_are_refused_or_make_sound_schedules() {
     let seconds = ["0", "*", "*/7", "59", "0-59", "60"];
-    let minutes = [
-        "0", "*", "*/15", "30", "1-5", "7,*/20", "59", "*/61", "0-59/60",
-    ];
+    let minutes = ["0", "*", "*/15", "30", "1-5", "7,*/20", "59", "*/61", "0-59/60"];
     let hours = ["0", "*", "*/3", "2", "1-3", "23", "0,12", "24", "2-1"];
-    let days = [
-        "*", "1", "L", "LW", "15W", "31", "30", "*/2", "*/31", "1-7", "29,30", "1W", "31W",
-    ];
-    let months = [
-        "*", "2", "FEB", "*/4", "3-10", "4,6,9,11", "JAN-DEC", "12", "0",
-    ];
-    let weekdays = [
-        "*",
-        "0",
-        "7",
-        "MON",
-        "5#5",
-        "5L",
-        "*/2",
-        "1-5",
-        "SAT-SUN",
-        "MON#1,SUN#L",
-        "8",
-    ];
+    let days = ["*", "1", "L", "LW", "15W", "31", "30", "*/2", "*/31", "1-7", "29,30", "1W", "31W"];
+    let months = ["*", "2", "FEB", "*/4", "3-10", "4,6,9,11", "JAN-DEC", "12", "0"];
+    let weekdays = ["*", "0", "7", "MON", "5#5", "5L", "*/2", "1-5", "SAT-SUN", "MON#1,SUN#L", "8"];
     let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
     let (mut accepted, mut refused) = (0, 0);
     for _ in 0..2_000 {
@@ -307,25 +272,16 @@ fn thousands_of_nearly_valid_expressions_are_refused_or_make_sound_schedules() {
             refused += 1;
         }
     }
-    assert!(
-        accepted > 500 && refused > 500,
-        "{accepted} accepted, {refused} refused"
-    );
+    assert!(accepted > 500 && refused > 500, "{accepted} accepted, {refused} refused");
 }
 
 #[test]
 fn every_zone_of_the_database_makes_sound_schedules() {
     let database = TimeZoneDatabase::bundled();
     let mut zones = 0;
-    for zone in database
-        .available()
-        .filter(|zone| zone.as_str() != "Etc/Unknown")
-    {
+    for zone in database.available().filter(|zone| zone.as_str() != "Etc/Unknown") {
         for expression in ["30 2 * * *", "*/20 * * * *"] {
-            assert!(
-                is_refused_or_sound(expression, zone.as_str(), MOMENTS),
-                "{zone}"
-            );
+            assert!(is_refused_or_sound(expression, zone.as_str(), MOMENTS), "{zone}");
         }
         zones += 1;
     }

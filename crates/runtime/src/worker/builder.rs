@@ -11,10 +11,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tower::{Layer, Service, ServiceExt};
 use uuid::Uuid;
+use windlass_core::backend::NoticeStream;
 use windlass_core::decide::Outcome;
-use windlass_core::model::{
-    Beat, Interest, JobType, Notice, QueueName, WorkerId, WorkerInfo,
-};
+use windlass_core::model::{Beat, Interest, JobType, Notice, QueueName, WorkerId, WorkerInfo};
 
 use super::heartbeat::beat;
 use super::keeper::Keeper;
@@ -199,9 +198,8 @@ impl WorkerBuilder {
         <L::Service as Service<Call>>::Error: Into<BoxError>,
         <L::Service as Service<Call>>::Future: Send,
     {
-        self.layers.push(Box::new(move |inner| {
-            JobService::new(layer.layer(inner).map_err(Into::into))
-        }));
+        self.layers
+            .push(Box::new(move |inner| JobService::new(layer.layer(inner).map_err(Into::into))));
         self
     }
 
@@ -237,6 +235,9 @@ impl WorkerBuilder {
             return Err(windlass_core::Error::unknown_queue(missing).into());
         }
 
+        // Listening begins before the first question, so that nothing that
+        // follows from its answer goes unheard.
+        let notices = client.backend().watch(Interest::Work);
         let mut running = RunningWorker {
             parts: Arc::clone(&parts),
             pools: Vec::new(),
@@ -256,7 +257,7 @@ impl WorkerBuilder {
             running.pools.push((pool, settler));
         }
         let pools: Vec<_> = running.pools.iter().map(|(pool, _)| Arc::clone(pool)).collect();
-        running.tasks.push(tokio::spawn(listen(Arc::clone(&parts), pools.clone())));
+        running.tasks.push(tokio::spawn(listen(Arc::clone(&parts), pools.clone(), notices)));
         running.tasks.push(tokio::spawn(beat(Arc::clone(&parts))));
         running.tasks.push(tokio::spawn(keep(Arc::clone(&parts), pools, timing.sweep)));
         Ok(running)
@@ -409,10 +410,9 @@ impl Drop for RunningWorker {
 }
 
 /// Passes notices on to whom they concern.
-async fn listen(parts: Arc<Parts>, pools: Vec<Arc<Pool>>) {
+async fn listen(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, mut notices: NoticeStream) {
     let mut silences = 0;
     loop {
-        let mut notices = parts.shared.client.backend().watch(Interest::Work);
         while let Some(notice) = notices.next().await {
             silences = 0;
             for pool in &pools {
@@ -431,6 +431,9 @@ async fn listen(parts: Arc<Parts>, pools: Vec<Arc<Pool>>) {
         // hint.
         silences += 1;
         tokio::time::sleep(store_backoff(silences)).await;
+        notices = parts.shared.client.backend().watch(Interest::Work);
+        // What was said meanwhile went unheard.
+        pools.iter().for_each(|pool| pool.ask.notify_one());
     }
 }
 
@@ -462,7 +465,8 @@ async fn keep(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, sweep: Duration) {
 
 fn alive(parts: &Parts, pools: &[Arc<Pool>], queues: &[QueueName]) -> Beat {
     let total: usize = pools.iter().map(|pool| pool.concurrency).sum();
-    let running: usize = pools.iter().map(|pool| pool.in_hand() - pool.waiting().min(pool.in_hand())).sum();
+    let running: usize =
+        pools.iter().map(|pool| pool.in_hand() - pool.waiting().min(pool.in_hand())).sum();
     let host = ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok());
     Beat::Alive {
         worker: WorkerInfo {

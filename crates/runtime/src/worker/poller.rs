@@ -51,7 +51,13 @@ pub(super) async fn poll(parts: Arc<Parts>, pool: Arc<Pool>, settler: Arc<Settle
                 match again {
                     (Again::Now, _) if !none => {}
                     (Again::At(moment), now) => {
-                        idle(&pool, moment.since(now).min(parts.timing.poll)).await;
+                        // A limit may have stopped it, and what this worker
+                        // settles may make room.
+                        let wait = moment.since(now).min(parts.timing.poll);
+                        tokio::select! {
+                            () = idle(&pool, wait) => {}
+                            () = pool.settled.notified() => {}
+                        }
                     }
                     (Again::Now | Again::OnNotice, _) => idle(&pool, parts.timing.poll).await,
                 }

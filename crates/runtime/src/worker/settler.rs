@@ -33,7 +33,8 @@ pub(crate) struct Settler {
 impl Settler {
     pub(super) fn new(backend: Arc<dyn Backend>, pool: Arc<Pool>, held: Arc<Held>) -> Self {
         let flush = move |batch: Vec<Call<Vec<Finished>, ()>>| {
-            let (backend, pool, held) = (Arc::clone(&backend), Arc::clone(&pool), Arc::clone(&held));
+            let (backend, pool, held) =
+                (Arc::clone(&backend), Arc::clone(&pool), Arc::clone(&held));
             async move {
                 let finished: Vec<_> = batch.into_iter().flat_map(|call| call.input).collect();
                 let count = finished.len();

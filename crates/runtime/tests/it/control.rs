@@ -32,8 +32,7 @@ async fn a_running_job_is_told_and_gets_a_grace_period() {
         }
     };
     let grace = Duration::from_secs(10);
-    let worker =
-        worker(&queue).cancel_grace(grace).handle(stubborn).start().await.unwrap();
+    let worker = worker(&queue).cancel_grace(grace).handle(stubborn).start().await.unwrap();
     for (number, end) in [(1, State::Completed), (2, State::Cancelled), (3, State::Cancelled)] {
         let handle = queue.enqueue(Number(number)).await.unwrap();
         until(&handle, State::Active).await;

@@ -110,8 +110,7 @@ async fn a_flow_runs_in_the_order_of_its_graph_and_passes_results_on() {
         Ok::<_, windlass_runtime::JobError>(job.0 + below.iter().sum::<u64>())
     };
     let mut flow = queue.client().flow();
-    let leaves: Vec<_> =
-        (1..=100).map(|n| flow.add(queue.enqueue(Number(n))).unwrap()).collect();
+    let leaves: Vec<_> = (1..=100).map(|n| flow.add(queue.enqueue(Number(n))).unwrap()).collect();
     let middle = flow.add(queue.enqueue(Number(0)).after_all(leaves)).unwrap();
     let top = flow.add(queue.enqueue(Number(1000)).after(middle)).unwrap();
     let stored = flow.enqueue().await.unwrap();

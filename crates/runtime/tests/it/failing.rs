@@ -21,8 +21,7 @@ async fn a_failure_is_retried_after_its_backoff_and_no_sooner() {
         if attempt.0 < 3 { Err(format!("no {}", attempt.0)) } else { Ok(attempt.0) }
     };
     let wait = Duration::from_secs(100);
-    let handle =
-        queue.enqueue(Number(1)).backoff(Backoff::Fixed(wait)).await.unwrap();
+    let handle = queue.enqueue(Number(1)).backoff(Backoff::Fixed(wait)).await.unwrap();
     let worker = worker(&queue).handle(flaky).start().await.unwrap();
     for failed in 1..=2 {
         let job = until(&handle, State::Scheduled).await;
@@ -133,8 +132,7 @@ async fn a_worker_that_lost_its_lease_is_told_and_settles_nothing() {
         }
     };
     let handle = queue.enqueue(Number(1)).await.unwrap();
-    let worker =
-        worker(&queue).lease(Duration::from_secs(30)).handle(first).start().await.unwrap();
+    let worker = worker(&queue).lease(Duration::from_secs(30)).handle(first).start().await.unwrap();
     let token = until(&handle, State::Active).await.lease.unwrap().token;
     // The store's time runs past the lease before a heartbeat can: the
     // keeper, this worker's own, takes the job over.
@@ -152,8 +150,7 @@ async fn heartbeats_keep_the_lease_of_a_slow_job() {
     let (queue, clock) = queue().await;
     let slow = |_: Number| async { tokio::time::sleep(Duration::from_secs(300)).await };
     let handle = queue.enqueue(Number(1)).await.unwrap();
-    let worker =
-        worker(&queue).lease(Duration::from_secs(30)).handle(slow).start().await.unwrap();
+    let worker = worker(&queue).lease(Duration::from_secs(30)).handle(slow).start().await.unwrap();
     until(&handle, State::Active).await;
     // Both clocks move together, ten times as far as a lease lasts.
     for _ in 0..299 {

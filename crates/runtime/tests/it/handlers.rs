@@ -6,9 +6,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use tower::{Layer, Service};
 use windlass_runtime::model::{FailureKind, JobId, State};
-use windlass_runtime::{
-    Attempt, BoxError, Call, Client, Context, Data, Error, JobError, blocking,
-};
+use windlass_runtime::{Attempt, BoxError, Call, Client, Context, Data, Error, JobError, blocking};
 
 use crate::support::{Number, Other, queue, until, worker};
 
@@ -136,8 +134,7 @@ where
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future =
-        std::pin::Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), BoxError>> {
         self.1.poll_ready(cx)

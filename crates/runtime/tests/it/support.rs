@@ -36,8 +36,7 @@ impl Job for Other {
 /// A fresh store whose clock stands still.
 pub(crate) fn store() -> (Client, ManualClock) {
     let clock = ManualClock::new();
-    let mut config = MemoryConfig::default();
-    config.clock = Clock::Manual(clock.clone());
+    let config = MemoryConfig { clock: Clock::Manual(clock.clone()), ..MemoryConfig::default() };
     let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::with(config));
     (Client::new(backend), clock)
 }

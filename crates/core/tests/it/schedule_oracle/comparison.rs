@@ -36,11 +36,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub(crate) fn new(zone: &'static str, rule: Rule) -> Self {
-        Self {
-            zone,
-            rule,
-            parsed: HashMap::new(),
-        }
+        Self { zone, rule, parsed: HashMap::new() }
     }
 
     fn next_of(&mut self, expression: &str) -> &Next {
@@ -66,28 +62,12 @@ pub(crate) struct Comparison {
 /// of fires of each plan, and the next fire from moments near the change. The
 /// plans share one tick, and so one walk of the oracle.
 pub(crate) fn compare(change: &Change, plans: &[Plan], subject: &mut Subject) -> Comparison {
-    let mut comparison = Comparison {
-        changes: 1,
-        ..Comparison::default()
-    };
-    let fields: Vec<Fields> = plans
-        .iter()
-        .map(|plan| Fields::read(&plan.expression))
-        .collect();
-    let reach = plans
-        .iter()
-        .map(|plan| plan.reach)
-        .max()
-        .expect("there are plans");
+    let mut comparison = Comparison { changes: 1, ..Comparison::default() };
+    let fields: Vec<Fields> = plans.iter().map(|plan| Fields::read(&plan.expression)).collect();
+    let reach = plans.iter().map(|plan| plan.reach).max().expect("there are plans");
     let tick = plans[0].tick;
     assert!(plans.iter().all(|plan| plan.tick == tick));
-    let walked = run(
-        &change.rules,
-        &fields,
-        change.moment - reach,
-        change.moment + reach,
-        tick,
-    );
+    let walked = run(&change.rules, &fields, change.moment - reach, change.moment + reach, tick);
     for (plan, fires) in plans.iter().zip(walked) {
         let from = (change.moment - plan.reach) * MICROS;
         let to = (change.moment + plan.reach) * MICROS;

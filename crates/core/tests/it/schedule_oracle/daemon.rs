@@ -69,10 +69,8 @@ pub(crate) fn run(
     for moment in (from..=to).step_by(usize::try_from(tick).expect("a tick")) {
         let clock = clock_at(moment);
         let now = Local::of(clock);
-        let missed: Vec<Local> = (virtual_clock + tick..=clock)
-            .step_by(tick as usize)
-            .map(Local::of)
-            .collect();
+        let missed: Vec<Local> =
+            (virtual_clock + tick..=clock).step_by(tick as usize).map(Local::of).collect();
         for (fields, fires) in expressions.iter().zip(&mut fires) {
             let fire = if fields.is_wildcard() {
                 fields.matches(&now)

@@ -21,14 +21,9 @@ impl Field {
                 None => (number(range), number(range)),
             };
             assert!(first <= from && to <= last, "{text}");
-            (from..=to)
-                .step_by(number(step))
-                .for_each(|value| values |= 1 << value);
+            (from..=to).step_by(number(step)).for_each(|value| values |= 1 << value);
         }
-        Self {
-            values,
-            star: text.starts_with('*'),
-        }
+        Self { values, star: text.starts_with('*') }
     }
 
     fn has(self, value: i64) -> bool {
@@ -76,11 +71,7 @@ impl Fields {
     pub(crate) fn matches(&self, local: &Local) -> bool {
         let day = self.day.has(local.day);
         let weekday = self.weekday.has(local.weekday);
-        let date = if self.day.star || self.weekday.star {
-            day && weekday
-        } else {
-            day || weekday
-        };
+        let date = if self.day.star || self.weekday.star { day && weekday } else { day || weekday };
         date && self.minute.has(local.minute)
             && self.hour.has(local.hour)
             && self.second.has(local.second)

@@ -34,10 +34,7 @@ fn agree(zones: &[&'static str], from: &str, to: &str) -> Comparison {
         for change in changes(zone, from, to) {
             of_zone += compare(&change, &plans::around(&change), &mut subject);
         }
-        assert!(
-            of_zone.changes > 0,
-            "{zone} has no clock change between {from} and {to}"
-        );
+        assert!(of_zone.changes > 0, "{zone} has no clock change between {from} and {to}");
         total += of_zone;
     }
     eprintln!("{} zones, {total}", zones.len());
@@ -88,32 +85,21 @@ fn wrong_rules_do_not_agree_with_the_oracle() {
         Plan::minutes("0 2,3 * * *"),
         Plan::minutes("*/15 * * * *").within_hours(6),
     ];
-    let changes: Vec<Change> = changes(
-        "Europe/Berlin",
-        "2024-01-01T00:00:00Z",
-        "2025-01-01T00:00:00Z",
-    );
+    let changes: Vec<Change> =
+        changes("Europe/Berlin", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z");
     let mismatches = |rule: Rule| -> usize {
         let mut subject = Subject::new("Europe/Berlin", rule);
-        let compared = changes
-            .iter()
-            .map(|change| compare(change, &plans, &mut subject));
+        let compared = changes.iter().map(|change| compare(change, &plans, &mut subject));
         compared.map(|comparison| comparison.mismatches.len()).sum()
     };
     let rules: [(&str, Rule); 4] = [
         ("every schedule a wildcard", wrong::all_wildcards),
         ("every schedule fixed", wrong::all_fixed),
-        (
-            "skipped times moved on by the gap",
-            wrong::moved_on_by_the_gap,
-        ),
+        ("skipped times moved on by the gap", wrong::moved_on_by_the_gap),
         ("one second late", wrong::one_second_late),
     ];
     for (name, rule) in rules {
-        assert!(
-            mismatches(rule) > 0,
-            "the oracle does not notice the wrong rule: {name}"
-        );
+        assert!(mismatches(rule) > 0, "the oracle does not notice the wrong rule: {name}");
     }
     assert_eq!(mismatches(right), 0);
 }

@@ -15,11 +15,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Compared minute by minute, 30 hours before and after.
     pub(crate) fn minutes(expression: &str) -> Self {
-        Self {
-            expression: expression.to_owned(),
-            reach: 30 * 3_600,
-            tick: 60,
-        }
+        Self { expression: expression.to_owned(), reach: 30 * 3_600, tick: 60 }
     }
 
     pub(crate) fn within_hours(mut self, hours: i64) -> Self {
@@ -28,11 +24,7 @@ impl Plan {
     }
 
     fn seconds(expression: &str, minutes: i64) -> Self {
-        Self {
-            expression: expression.to_owned(),
-            reach: minutes * 60,
-            tick: 1,
-        }
+        Self { expression: expression.to_owned(), reach: minutes * 60, tick: 1 }
     }
 }
 
@@ -73,9 +65,8 @@ const DENSE: &[(&str, i64)] = &[
 /// at the times that it skips or repeats.
 pub(crate) fn around(change: &Change) -> Vec<Plan> {
     let sparse = SPARSE.iter().map(|expression| Plan::minutes(expression));
-    let dense = DENSE
-        .iter()
-        .map(|(expression, hours)| Plan::minutes(expression).within_hours(*hours));
+    let dense =
+        DENSE.iter().map(|(expression, hours)| Plan::minutes(expression).within_hours(*hours));
     let mut plans: Vec<Plan> = sparse.chain(dense).collect();
 
     let aim = Aim::at(change);
@@ -83,19 +74,8 @@ pub(crate) fn around(change: &Change) -> Vec<Plan> {
         let Local { minute, hour, .. } = local;
         plans.push(Plan::minutes(&format!("{minute} {hour} * * *")));
     }
-    let Local {
-        minute,
-        hour,
-        day,
-        month,
-        weekday,
-        ..
-    } = aim.middle;
-    let Local {
-        minute: end_minute,
-        hour: end_hour,
-        ..
-    } = aim.end;
+    let Local { minute, hour, day, month, weekday, .. } = aim.middle;
+    let Local { minute: end_minute, hour: end_hour, .. } = aim.end;
     plans.extend([
         Plan::minutes(&format!("{minute},{end_minute} {hour},{end_hour} * * *")),
         Plan::minutes(&format!("*/10 {hour} * * *")),
@@ -110,12 +90,7 @@ pub(crate) fn around(change: &Change) -> Vec<Plan> {
 pub(crate) fn by_second(change: &Change) -> Vec<Plan> {
     let aim = Aim::at(change);
     let Local { minute, hour, .. } = aim.middle;
-    let Local {
-        minute: end_minute,
-        hour: end_hour,
-        second: end_second,
-        ..
-    } = aim.end;
+    let Local { minute: end_minute, hour: end_hour, second: end_second, .. } = aim.end;
     vec![
         Plan::seconds("* * * * * *", 3),
         Plan::seconds(&format!("30 {minute} {hour} * * *"), 90),

@@ -13,20 +13,14 @@ use super::fields::Fields;
 /// is lost, and one in a fold fires twice.
 pub(crate) fn all_wildcards(expression: &str, zone: &str) -> Next {
     let fields = Fields::read(expression);
-    let zone = TimeZoneDatabase::bundled()
-        .get(zone)
-        .expect("a zone of the database");
+    let zone = TimeZoneDatabase::bundled().get(zone).expect("a zone of the database");
     Box::new(move |after| {
         let next_minute = after.as_micros().div_euclid(60_000_000) + 1;
-        (next_minute..next_minute + 14 * 24 * 60)
-            .map(|minute| minute * 60)
-            .find_map(|second| {
-                let moment = jiff::Timestamp::from_second(second).ok()?;
-                let local = Local::of(second + i64::from(zone.to_offset(moment).seconds()));
-                fields
-                    .matches(&local)
-                    .then(|| Timestamp::from_micros(second * 1_000_000))
-            })
+        (next_minute..next_minute + 14 * 24 * 60).map(|minute| minute * 60).find_map(|second| {
+            let moment = jiff::Timestamp::from_second(second).ok()?;
+            let local = Local::of(second + i64::from(zone.to_offset(moment).seconds()));
+            fields.matches(&local).then(|| Timestamp::from_micros(second * 1_000_000))
+        })
     })
 }
 
@@ -42,9 +36,7 @@ pub(crate) fn all_fixed(expression: &str, zone: &str) -> Next {
 /// 02:30 in a gap becomes 03:30.
 pub(crate) fn moved_on_by_the_gap(expression: &str, zone: &str) -> Next {
     let cron = croner::Cron::from_str(expression).expect("a valid expression");
-    let zone = TimeZoneDatabase::bundled()
-        .get(zone)
-        .expect("a zone of the database");
+    let zone = TimeZoneDatabase::bundled().get(zone).expect("a zone of the database");
     Box::new(move |after| {
         let mut local =
             zone.to_datetime(jiff::Timestamp::from_microsecond(after.as_micros()).ok()?);

@@ -63,101 +63,29 @@ pub(crate) const ASIA_AND_PACIFIC: &[&str] = &[
 /// Odd changes before 2020: at midnight, by half an hour, over the date line
 /// in both directions, several within one season, double summer time.
 pub(crate) const PAST: &[(&str, &str, &str)] = &[
-    (
-        "Africa/Casablanca",
-        "2012-01-01T00:00:00Z",
-        "2015-01-01T00:00:00Z",
-    ),
-    (
-        "Africa/Cairo",
-        "2010-01-01T00:00:00Z",
-        "2015-01-01T00:00:00Z",
-    ),
-    (
-        "America/Caracas",
-        "2007-01-01T00:00:00Z",
-        "2017-01-01T00:00:00Z",
-    ),
-    (
-        "America/Sao_Paulo",
-        "2014-01-01T00:00:00Z",
-        "2020-01-01T00:00:00Z",
-    ),
-    (
-        "Antarctica/Casey",
-        "2009-01-01T00:00:00Z",
-        "2020-01-01T00:00:00Z",
-    ),
+    ("Africa/Casablanca", "2012-01-01T00:00:00Z", "2015-01-01T00:00:00Z"),
+    ("Africa/Cairo", "2010-01-01T00:00:00Z", "2015-01-01T00:00:00Z"),
+    ("America/Caracas", "2007-01-01T00:00:00Z", "2017-01-01T00:00:00Z"),
+    ("America/Sao_Paulo", "2014-01-01T00:00:00Z", "2020-01-01T00:00:00Z"),
+    ("Antarctica/Casey", "2009-01-01T00:00:00Z", "2020-01-01T00:00:00Z"),
     ("Asia/Gaza", "2008-01-01T00:00:00Z", "2012-01-01T00:00:00Z"),
-    (
-        "Asia/Kathmandu",
-        "1985-01-01T00:00:00Z",
-        "1987-01-01T00:00:00Z",
-    ),
-    (
-        "Asia/Pyongyang",
-        "2015-01-01T00:00:00Z",
-        "2019-01-01T00:00:00Z",
-    ),
-    (
-        "Australia/Lord_Howe",
-        "1981-01-01T00:00:00Z",
-        "1986-01-01T00:00:00Z",
-    ),
-    (
-        "Europe/London",
-        "1940-01-01T00:00:00Z",
-        "1948-01-01T00:00:00Z",
-    ),
-    (
-        "Pacific/Apia",
-        "2010-01-01T00:00:00Z",
-        "2012-06-01T00:00:00Z",
-    ),
-    (
-        "Pacific/Kwajalein",
-        "1969-01-01T00:00:00Z",
-        "1994-01-01T00:00:00Z",
-    ),
+    ("Asia/Kathmandu", "1985-01-01T00:00:00Z", "1987-01-01T00:00:00Z"),
+    ("Asia/Pyongyang", "2015-01-01T00:00:00Z", "2019-01-01T00:00:00Z"),
+    ("Australia/Lord_Howe", "1981-01-01T00:00:00Z", "1986-01-01T00:00:00Z"),
+    ("Europe/London", "1940-01-01T00:00:00Z", "1948-01-01T00:00:00Z"),
+    ("Pacific/Apia", "2010-01-01T00:00:00Z", "2012-06-01T00:00:00Z"),
+    ("Pacific/Kwajalein", "1969-01-01T00:00:00Z", "1994-01-01T00:00:00Z"),
 ];
 
 /// Changes that are walked second by second, among them offsets with seconds.
 pub(crate) const BY_SECOND: &[(&str, &str, &str)] = &[
-    (
-        "Africa/Monrovia",
-        "1972-01-01T00:00:00Z",
-        "1973-01-01T00:00:00Z",
-    ),
-    (
-        "America/New_York",
-        "2024-01-01T00:00:00Z",
-        "2025-01-01T00:00:00Z",
-    ),
-    (
-        "Asia/Beirut",
-        "2024-01-01T00:00:00Z",
-        "2025-01-01T00:00:00Z",
-    ),
-    (
-        "Australia/Lord_Howe",
-        "2024-01-01T00:00:00Z",
-        "2025-01-01T00:00:00Z",
-    ),
-    (
-        "Europe/Berlin",
-        "2024-01-01T00:00:00Z",
-        "2025-01-01T00:00:00Z",
-    ),
-    (
-        "Europe/Dublin",
-        "1916-01-01T00:00:00Z",
-        "1917-01-01T00:00:00Z",
-    ),
-    (
-        "Pacific/Chatham",
-        "2024-01-01T00:00:00Z",
-        "2025-01-01T00:00:00Z",
-    ),
+    ("Africa/Monrovia", "1972-01-01T00:00:00Z", "1973-01-01T00:00:00Z"),
+    ("America/New_York", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"),
+    ("Asia/Beirut", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"),
+    ("Australia/Lord_Howe", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"),
+    ("Europe/Berlin", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"),
+    ("Europe/Dublin", "1916-01-01T00:00:00Z", "1917-01-01T00:00:00Z"),
+    ("Pacific/Chatham", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"),
 ];
 
 /// A change of a zone's clock.
@@ -174,9 +102,7 @@ pub(crate) struct Change {
 
 /// The changes of a zone's offset between two moments.
 pub(crate) fn changes(zone: &'static str, from: &str, to: &str) -> Vec<Change> {
-    let rules = TimeZoneDatabase::bundled()
-        .get(zone)
-        .expect("a zone of the database");
+    let rules = TimeZoneDatabase::bundled().get(zone).expect("a zone of the database");
     let from: Timestamp = from.parse().expect("a moment");
     let to: Timestamp = to.parse().expect("a moment");
     let offset = |moment: i64| {

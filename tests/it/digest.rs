@@ -1,0 +1,224 @@
+//! The `digest` example as real processes on a real file: right, also after
+//! being killed, and shared between two.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use windlass::Windlass;
+use windlass::model::State;
+
+/// A folder with a tree in it, and a store beside that.
+struct Place {
+    folder: TempDir,
+    jobs: u64,
+}
+
+impl Place {
+    /// A tree with so many plain files, and some with names that are hard to
+    /// get right.
+    fn new(files: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        let mut dirs = 1;
+        for n in 0..files {
+            let dir = tree.join(format!("d{:02}", n % 17)).join(format!("e{}", n % 3));
+            if !dir.exists() {
+                fs::create_dir_all(&dir).unwrap();
+            }
+            fs::write(dir.join(format!("file {n}")), "x".repeat(n * 37 % 5000)).unwrap();
+        }
+        dirs += (0..17.min(files)).count() + (0..files.min(51)).count();
+        let odd: [&[u8]; 7] =
+            [b"with space", b"new\nline", b"back\\slash", b"not \xff utf8", b"\r", b"-n", b"'\"$`"];
+        for name in odd {
+            fs::write(tree.join(OsStr::from_bytes(name)), name).unwrap();
+        }
+        fs::create_dir(tree.join("empty")).unwrap();
+        symlink("nowhere", tree.join("dangling")).unwrap();
+        symlink(".", tree.join("circle")).unwrap();
+        dirs += 1;
+        Self { folder, jobs: (files + odd.len() + dirs) as u64 }
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.folder.path().join("tree")
+    }
+
+    fn store(&self) -> String {
+        format!("sqlite:{}", self.folder.path().join("digest.db").display())
+    }
+
+    fn digest(&self, manifest: &str) -> Command {
+        let mut command = Command::new(example("digest"));
+        command.arg(self.tree()).args(["--json", "--store", &self.store()]);
+        command.arg("--manifest").arg(self.folder.path().join(manifest));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn manifest(&self, name: &str) -> Vec<u8> {
+        fs::read(self.folder.path().join(name)).unwrap()
+    }
+
+    /// What the usual tools say.
+    fn expected(&self) -> Vec<u8> {
+        let script = r#"find "$1" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum"#;
+        let output =
+            Command::new("sh").args(["-c", script, "sh"]).arg(self.tree()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    }
+
+    /// Waits until the store knows of so many ended jobs, or the process ends.
+    async fn until_ended(&self, count: u64, process: &mut Child) {
+        let windlass = Windlass::connect(&self.store()).await.unwrap();
+        while process.try_wait().unwrap().is_none() {
+            let mut ended = 0;
+            for queue in windlass.queues().await.unwrap() {
+                let stats = windlass.stats(&queue.spec.name).await.unwrap();
+                let terminal = State::ALL.into_iter().filter(|state| state.is_terminal());
+                ended += terminal.map(|state| stats.count(state)).sum::<u64>();
+            }
+            if ended >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// The example, which is built with the tests.
+fn example(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let built = this.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(built.exists(), "{} is missing; build it with --examples", built.display());
+    built
+}
+
+fn summary(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[test]
+fn the_manifest_is_what_sha256sum_prints() {
+    let place = Place::new(300);
+    let output = place.digest("m").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(place.manifest("m"), place.expected());
+    let summary = summary(&output);
+    assert_eq!(summary["files"], 307);
+    assert_eq!(summary["jobs"], place.jobs);
+    assert_eq!((&summary["retries"], &summary["resumed"]), (&0.into(), &false.into()));
+
+    // A second run is a new one, and sees what has changed.
+    fs::write(place.tree().join("added"), "later").unwrap();
+    let output = place.digest("n").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(place.manifest("n"), place.expected());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_it_goes_on_where_it_was() {
+    let place = Place::new(1500);
+    for kill in 0..5 {
+        let mut process = place.digest("m").spawn().unwrap();
+        place.until_ended(kill * place.jobs / 6, &mut process).await;
+        assert!(process.try_wait().unwrap().is_none(), "it was over before kill {kill}");
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    let output = place.digest("m").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(place.manifest("m"), place.expected());
+    let summary = summary(&output);
+    // Nothing is lost, and nothing was enqueued twice.
+    assert_eq!(summary["jobs"], place.jobs);
+    assert_eq!(summary["resumed"], true);
+    assert_eq!(summary["retries"], 0);
+}
+
+#[test]
+fn two_processes_share_the_work() {
+    let place = Place::new(1500);
+    let processes = ["a", "b"].map(|manifest| place.digest(manifest).spawn().unwrap());
+    let outputs = processes.map(|process| process.wait_with_output().unwrap());
+    let mut settled = 0;
+    for (output, manifest) in outputs.iter().zip(["a", "b"]) {
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(place.manifest(manifest), place.expected());
+        settled += summary(output)["settled_here"].as_u64().unwrap();
+    }
+    // Each job once, the one that scans the tree too.
+    assert_eq!(settled, place.jobs + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupt_drains_and_says_so() {
+    let place = Place::new(1500);
+    let mut process = place.digest("m").spawn().unwrap();
+    place.until_ended(place.jobs / 10, &mut process).await;
+    let pid = process.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(process.wait().unwrap().code(), Some(130));
+    let mut said = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("start again to go on"), "{said}");
+
+    let output = place.digest("m").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(place.manifest("m"), place.expected());
+}
+
+#[test]
+fn an_unreadable_file_fails_its_job_and_stops_nothing_else() {
+    let place = Place::new(20);
+    let secret = place.tree().join("secret");
+    fs::write(&secret, "secret").unwrap();
+    let expected: Vec<u8> = without(&place.expected(), b"/secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+
+    // The superuser can read everything: let nobody try.
+    let program = place.folder.path().join("digest");
+    fs::copy(example("digest"), &program).unwrap();
+    let open = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(place.folder.path(), open).unwrap();
+    let mut command = place.digest("m");
+    let mut as_nobody = Command::new(&program);
+    as_nobody.args(command.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command = as_nobody;
+    if fs::read(&secret).is_ok() {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(place.manifest("m"), expected);
+    let failures = summary(&output)["failures"].clone();
+    assert_eq!(failures.as_array().unwrap().len(), 1, "{failures}");
+    let why = failures[0].as_str().unwrap();
+    assert!(why.contains("secret") && why.contains("Permission denied"), "{why}");
+}
+
+fn without(manifest: &[u8], name: &[u8]) -> Vec<u8> {
+    let keep = |line: &&[u8]| !line.ends_with(&[name, b"\n"].concat());
+    manifest.split_inclusive(|byte| *byte == b'\n').filter(keep).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn a_directory_that_does_not_exist_is_an_error() {
+    let place = Place::new(1);
+    let mut command = Command::new(example("digest"));
+    command.arg(Path::new("/nonexistent")).args(["--store", &place.store()]);
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("cannot read /nonexistent"), "{said}");
+}
