@@ -25,12 +25,12 @@ impl Windlass {
     /// otherwise what the backend says. The URL itself, which may hold a
     /// password, is never quoted.
     pub async fn connect(url: &str) -> Result<Self> {
-        let Some((scheme, rest)) = url.split_once(':') else {
+        let Some((scheme, _)) = url.split_once(':') else {
             let what =
                 "this is not a store's URL: it has no scheme; use one such as sqlite:jobs.db";
             return Err(StoreError::new(ErrorKind::Invalid, what).into());
         };
-        let backend = open(scheme, rest).await?;
+        let backend = open(scheme, url).await?;
         Ok(Self(Client::new(backend)))
     }
 
@@ -61,14 +61,13 @@ impl From<Client> for Windlass {
     }
 }
 
-async fn open(scheme: &str, rest: &str) -> Result<Arc<dyn Backend>> {
+async fn open(scheme: &str, url: &str) -> Result<Arc<dyn Backend>> {
     match scheme {
         #[cfg(feature = "memory")]
         "memory" => Ok(Arc::new(windlass_memory::MemoryBackend::new())),
         #[cfg(feature = "sqlite")]
         "sqlite" => {
-            let path = rest.strip_prefix("//").unwrap_or(rest);
-            let config = windlass_sqlite::SqliteConfig::new(path);
+            let config = windlass_sqlite::SqliteConfig::parse(url)?;
             Ok(Arc::new(windlass_sqlite::SqliteBackend::open(config).await?))
         }
         #[cfg(not(feature = "memory"))]
@@ -76,7 +75,7 @@ async fn open(scheme: &str, rest: &str) -> Result<Arc<dyn Backend>> {
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => Err(missing("sqlite")),
         other => {
-            let _ = rest;
+            let _ = url;
             let other: String = other.chars().take(32).collect();
             let what = format!(
                 "no backend knows URLs that begin with {other:?}; use sqlite:PATH or memory:"

@@ -56,7 +56,7 @@ pub trait CompleteInTransaction {
 impl CompleteInTransaction for Context {
     fn complete_in<T: Serialize + ?Sized>(&self, tx: &Transaction<'_>, result: &T) -> Result<()> {
         let transition = self.completion(result)?;
-        let mut answer = backend(self.client())?.apply_in(tx, vec![transition])?;
+        let mut answer = backend(self.client())?.apply_in(tx, &[transition])?;
         match answer.outcomes.pop() {
             Some(Applied::Applied) => {
                 self.settled_elsewhere();
@@ -76,7 +76,7 @@ fn release(backend: &SqliteBackend, tx: &Transaction<'_>, jobs: Vec<Job>) -> Res
         if decided.is_empty() {
             return Ok(());
         }
-        jobs = backend.apply_in(tx, decided)?.unblocked;
+        jobs = backend.apply_in(tx, &decided)?.unblocked;
     }
 }
 

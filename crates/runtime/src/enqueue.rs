@@ -25,7 +25,6 @@ use crate::queue::Queue;
 
 /// A job about to be enqueued. Awaiting it does so, and answers with a
 /// [`JobHandle`].
-#[derive(Debug)]
 #[must_use = "nothing is enqueued before the builder is awaited"]
 pub struct Enqueue<J> {
     queue: Queue,
@@ -272,7 +271,6 @@ impl<J: 'static> IntoFuture for Enqueue<J> {
 }
 
 /// A job that has passed every check and is ready to be stored.
-#[derive(Debug)]
 pub struct Prepared<J> {
     client: Client,
     /// The job.
@@ -386,7 +384,6 @@ pub(crate) async fn resolve(
 
 /// Many jobs of one type about to be enqueued in one step. Awaiting it does
 /// so, and answers with a handle for each, in order.
-#[derive(Debug)]
 #[must_use = "nothing is enqueued before the builder is awaited"]
 pub struct EnqueueAll<J> {
     client: Client,
@@ -416,3 +413,16 @@ impl<J: 'static> IntoFuture for EnqueueAll<J> {
         })
     }
 }
+
+// By hand, because showing a builder does not take that the job's own type can
+// be shown.
+macro_rules! shown {
+    ($($name:ident: $field:ident),*) => {$(
+        impl<J> std::fmt::Debug for $name<J> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.$field).finish()
+            }
+        }
+    )*};
+}
+shown!(Enqueue: request, EnqueueAll: jobs, Prepared: job);

@@ -100,11 +100,11 @@ pub enum Error {
     #[error("there is no job {0}; it may have been cleaned")]
     Gone(JobId),
     /// An operator's wish was not granted.
-    #[error("{0}")]
+    #[error(transparent)]
     Control(Arc<ControlError>),
     /// The store failed.
-    #[error("{0}")]
-    Store(#[source] Arc<windlass_core::Error>),
+    #[error(transparent)]
+    Store(Arc<windlass_core::Error>),
 }
 
 fn last(error: Option<&AttemptError>) -> String {
