@@ -142,8 +142,10 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
     /// `again` is [`Again::Now`] if the call was stopped by `max` alone, the
     /// earliest moment at which the passing of time makes a further job
     /// eligible or a held lease runs out where a limit on leases stopped it,
-    /// and [`Again::OnNotice`] if there is no such moment. **Idempotency**
-    /// none: each call leases further jobs. An answer that is lost leaves
+    /// and [`Again::OnNotice`] if there is no such moment. It may be an earlier
+    /// moment, at which something changes that turns out not to help (a job
+    /// becomes due, but stands behind another), and never a later one.
+    /// **Idempotency** none: each call leases further jobs. An answer that is lost leaves
     /// leases that run out. **Errors** [`ErrorKind::UnknownQueue`].
     async fn dequeue(&self, ask: Ask) -> Result<Dequeued>;
 

@@ -12,6 +12,8 @@ pub struct QueueStats {
     /// How many jobs are in each state, indexed by [`State::code`].
     pub jobs: [u64; 8],
     /// The earliest moment at which a job that is waiting now became ready.
+    /// One that was handed back, or taken over, may count from when it first
+    /// did or from when it came back.
     pub oldest_ready: Option<Timestamp>,
     /// Leases that are held, live or run out.
     pub leases: u64,
