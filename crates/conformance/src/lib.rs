@@ -1,1 +1,61 @@
-//! Under construction.
+//! The suite that every store of Windlass must pass, and anybody's own.
+//!
+//! Each case is a named test of its own, on a fresh store, driven through
+//! [`Backend`](windlass_core::Backend) and core's decisions exactly as the
+//! runtime drives them. All time is a manual clock's; nothing sleeps. A case
+//! is named after its rule, such as
+//! `lease::l2_a_stale_lease_cannot_complete_the_job`, and can be filtered by
+//! that name on the command line.
+//!
+//! A store's whole test file, declared with `harness = false`:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use windlass_conformance::{Stores, async_trait};
+//! use windlass_core::{Backend, Error, model::Clock};
+//!
+//! struct Mine;
+//!
+//! #[async_trait]
+//! impl Stores for Mine {
+//!     async fn open(&self, name: &str, clock: Clock) -> Result<Arc<dyn Backend>, Error> {
+//! #       fn my_backend(_: &str, _: Clock) -> Result<Arc<dyn Backend>, Error> { unimplemented!() }
+//!         my_backend(name, clock)
+//!     }
+//! }
+//!
+//! fn main() {
+//!     windlass_conformance::main(Mine);
+//! }
+//! ```
+//!
+//! # What fails and what does not
+//!
+//! A store that cannot be reached fails every case. Only if the environment
+//! says `WINDLASS_ALLOW_MISSING_STORE=1` do the cases count as ignored, each
+//! with the reason, and only if opening answers
+//! [`ErrorKind::Unavailable`](windlass_core::ErrorKind::Unavailable).
+//!
+//! Nothing can be left out: there is no list of exceptions to hand in. Cases
+//! that concern a capability judge both answers, what is claimed and what is
+//! not.
+//!
+//! # Notices are hints
+//!
+//! With `WINDLASS_DEAF=1` the whole suite runs behind [`Deaf`], which drops
+//! every notice, and must pass just so.
+//!
+//! # The rules
+//!
+//! [`rules`] has the list; `cargo run -p windlass-conformance --bin rules`
+//! prints which cases hold each one, and fails if a rule has none.
+
+mod cases;
+mod deaf;
+mod fixture;
+mod harness;
+pub mod rules;
+
+pub use async_trait::async_trait;
+pub use deaf::Deaf;
+pub use harness::{Case, Context, Stores, all_cases, main, trials};

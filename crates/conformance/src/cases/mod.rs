@@ -1,0 +1,52 @@
+//! The cases, one file a subject. Each repeats the sentence it checks.
+
+mod clean;
+mod control;
+mod dedup;
+mod dependencies;
+mod enqueue;
+mod events;
+mod lease;
+mod limits;
+mod listing;
+mod notices;
+mod oracle;
+mod order;
+mod outcome;
+mod partitions;
+mod queues;
+mod races;
+mod rate;
+mod repeatable;
+mod stats;
+mod steps;
+mod store;
+mod workers;
+
+use crate::harness::Case;
+
+/// Every table of cases, in the order of a job's life.
+pub(crate) const ALL: &[&[Case]] = &[
+    store::CASES,
+    queues::CASES,
+    enqueue::CASES,
+    dedup::CASES,
+    order::CASES,
+    lease::CASES,
+    outcome::CASES,
+    control::CASES,
+    limits::CASES,
+    rate::CASES,
+    partitions::CASES,
+    oracle::CASES,
+    dependencies::CASES,
+    repeatable::CASES,
+    clean::CASES,
+    stats::CASES,
+    listing::CASES,
+    workers::CASES,
+    steps::CASES,
+    events::CASES,
+    notices::CASES,
+    races::CASES,
+];

@@ -1,0 +1,14 @@
+//! How cases are listed, given a store and run.
+
+mod case;
+mod context;
+mod runner;
+mod stores;
+
+pub use case::{Case, all_cases};
+pub use context::Context;
+pub(crate) use context::spec;
+pub use runner::{main, trials};
+pub use stores::Stores;
+
+pub(crate) use case::case_table;
