@@ -11,7 +11,6 @@ use windlass_core::model::{
 };
 
 use crate::batch::{Batcher, Call};
-use crate::enqueue::Enqueue;
 use crate::error::{Error, Result};
 use crate::flow::Flow;
 use crate::handle::JobHandle;
@@ -78,14 +77,14 @@ impl Client {
         }
     }
 
-    /// Enqueues a job on the queue that its type names.
+    /// The queue that a job type names, if it has been declared.
     ///
     /// # Errors
     /// [`Error::NoQueue`] if its type names none; otherwise as
     /// [`Client::open_queue`].
-    pub async fn enqueue<J: Job>(&self, job: J) -> Result<Enqueue<J>> {
+    pub async fn queue_of<J: Job>(&self) -> Result<Queue> {
         match J::defaults().queue {
-            Some(name) => Ok(self.open_queue(name).await?.enqueue(job)),
+            Some(name) => self.open_queue(name).await,
             None => Err(Error::NoQueue(J::NAME)),
         }
     }

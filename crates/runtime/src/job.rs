@@ -23,8 +23,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
 /// What holds for each job of a type unless the enqueue says otherwise.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobDefaults {
-    /// The queue it is meant for. [`Client::enqueue`](crate::Client::enqueue)
-    /// uses it.
+    /// The queue it is meant for; see
+    /// [`Client::queue_of`](crate::Client::queue_of).
     pub queue: Option<&'static str>,
     /// Its priority.
     pub priority: Option<i32>,

@@ -68,7 +68,7 @@ impl Kit {
         let queues = builder.queue_names();
         let parts = builder.parts()?;
         let backend = self.client.backend();
-        let mut keeper = Keeper::new(queues.clone());
+        let mut keeper = Keeper::new(queues.clone(), Duration::ZERO);
         let mut attempts = 0;
         loop {
             keeper.round(&**backend).await?;

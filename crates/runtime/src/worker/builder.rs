@@ -3,26 +3,25 @@
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tower::{Layer, Service, ServiceExt};
 use uuid::Uuid;
-use windlass_core::backend::NoticeStream;
-use windlass_core::decide::Outcome;
-use windlass_core::model::{Beat, Interest, JobType, Notice, QueueName, WorkerId, WorkerInfo};
+use windlass_core::model::{Interest, JobType, QueueName, WorkerId};
 
+use super::Timing;
 use super::heartbeat::beat;
-use super::keeper::Keeper;
+use super::keeper::keep;
+use super::listener::listen;
 use super::poller::poll;
 use super::pool::Pool;
-use super::settler::{Finished, Held, Settler};
-use super::{Timing, store_backoff};
+use super::running::{RunningWorker, WorkerSummary};
+use super::settler::{Held, Settler};
+use super::supervise::supervise;
 use crate::client::Client;
-use crate::context::{DataMap, Shared, StopReason};
+use crate::context::{DataMap, Shared};
 use crate::error::{Error, Result};
 use crate::handler::{AnyHandler, Handler, Raw, Typed};
 use crate::job::Job;
@@ -31,9 +30,6 @@ use crate::service::{Answer, BoxError, Call, Execution, JobService, Router};
 
 /// How many jobs of each queue a worker runs at once unless told otherwise.
 const DEFAULT_CONCURRENCY: usize = 64;
-
-/// After how long a worker that is not heard of is forgotten.
-const FORGET_WORKERS: Duration = Duration::from_secs(300);
 
 type Wrap = Box<dyn FnOnce(JobService) -> JobService + Send>;
 
@@ -252,14 +248,28 @@ impl WorkerBuilder {
                 Arc::clone(&pool),
                 Arc::clone(&parts.held),
             ));
-            let poller = poll(Arc::clone(&parts), Arc::clone(&pool), Arc::clone(&settler));
-            running.pollers.push(tokio::spawn(poller));
+            let begin = {
+                let (parts, pool, settler) =
+                    (Arc::clone(&parts), Arc::clone(&pool), Arc::clone(&settler));
+                move || poll(Arc::clone(&parts), Arc::clone(&pool), Arc::clone(&settler))
+            };
+            running.pollers.push(tokio::spawn(supervise("poller", begin)));
             running.pools.push((pool, settler));
         }
         let pools: Vec<_> = running.pools.iter().map(|(pool, _)| Arc::clone(pool)).collect();
-        running.tasks.push(tokio::spawn(listen(Arc::clone(&parts), pools.clone(), notices)));
-        running.tasks.push(tokio::spawn(beat(Arc::clone(&parts))));
-        running.tasks.push(tokio::spawn(keep(Arc::clone(&parts), pools, timing.sweep)));
+        let first = Mutex::new(Some(notices));
+        running.begin("listener", {
+            let (parts, pools) = (Arc::clone(&parts), pools.clone());
+            move || {
+                let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+                listen(Arc::clone(&parts), pools.clone(), first)
+            }
+        });
+        running.begin("heartbeat", {
+            let parts = Arc::clone(&parts);
+            move || beat(Arc::clone(&parts))
+        });
+        running.begin("keeper", move || keep(Arc::clone(&parts), pools.clone(), timing.sweep));
         Ok(running)
     }
 
@@ -305,178 +315,5 @@ impl WorkerBuilder {
 
     pub(crate) fn queue_names(&self) -> Vec<QueueName> {
         self.queues.iter().map(|(name, _)| name.clone()).collect()
-    }
-}
-
-/// A worker at work. Dropping it stops it at once; leases that it held run
-/// out and are taken over.
-#[must_use = "dropping a worker stops it"]
-pub struct RunningWorker {
-    parts: Arc<Parts>,
-    pools: Vec<(Arc<Pool>, Arc<Settler>)>,
-    pollers: Vec<JoinHandle<()>>,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-impl std::fmt::Debug for RunningWorker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunningWorker").field("id", &self.id()).finish_non_exhaustive()
-    }
-}
-
-/// What a worker has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WorkerSummary {
-    /// How many jobs it has settled, however they ended.
-    pub settled: u64,
-    /// How many of them it handed back when it stopped.
-    pub handed_back: u64,
-}
-
-impl RunningWorker {
-    /// Its identity, drawn at this start.
-    #[must_use]
-    pub fn id(&self) -> WorkerId {
-        self.parts.shared.worker
-    }
-
-    /// How many jobs it has in hand.
-    #[must_use]
-    pub fn in_hand(&self) -> usize {
-        self.pools.iter().map(|(pool, _)| pool.in_hand()).sum()
-    }
-
-    /// Drains it: takes no further jobs, lets handlers finish for the grace
-    /// period, then drops them, and hands back what did not finish: no
-    /// attempt is used.
-    pub async fn stop(mut self) -> WorkerSummary {
-        let mut summary = WorkerSummary::default();
-        for (pool, settler) in &self.pools {
-            summary.handed_back += hand_back(pool, settler);
-            pool.ask.notify_one();
-            pool.settled.notify_one();
-        }
-        // A poller that has asked is waited for: what it was given has leases.
-        for poller in std::mem::take(&mut self.pollers) {
-            let _ = poller.await;
-        }
-        for (pool, settler) in &self.pools {
-            summary.handed_back += hand_back(pool, settler);
-        }
-        let grace = self.parts.timing.shutdown_grace;
-        if tokio::time::timeout(grace, self.drained()).await.is_err() {
-            let held = self.parts.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            tracing::warn!(jobs = held.len(), "the grace period is over; handing jobs back");
-            summary.handed_back += held.len() as u64;
-            for running in held.into_values() {
-                running.stop(StopReason::Shutdown);
-            }
-            self.drained().await;
-        }
-        summary.settled = self.pools.iter().map(|(pool, _)| pool.finished()).sum();
-        let leaving = Beat::Leaving(self.id());
-        if let Err(error) = self.parts.shared.client.backend().beat(leaving).await {
-            tracing::debug!(%error, "the worker could not say goodbye");
-        }
-        summary
-    }
-
-    async fn drained(&self) {
-        for (pool, _) in &self.pools {
-            while pool.in_hand() > 0 {
-                pool.settled.notified().await;
-            }
-        }
-    }
-}
-
-fn hand_back(pool: &Pool, settler: &Settler) -> u64 {
-    let waiting = pool.close();
-    let count = waiting.len() as u64;
-    let release = |running| Finished { running, outcome: Some(Outcome::Release) };
-    settler.submit(waiting.into_iter().map(release).collect());
-    count
-}
-
-impl Drop for RunningWorker {
-    fn drop(&mut self) {
-        for (pool, _) in &self.pools {
-            drop(pool.close());
-        }
-        for task in self.tasks.iter().chain(&self.pollers) {
-            task.abort();
-        }
-    }
-}
-
-/// Passes notices on to whom they concern.
-async fn listen(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, mut notices: NoticeStream) {
-    let mut silences = 0;
-    loop {
-        while let Some(notice) = notices.next().await {
-            silences = 0;
-            for pool in &pools {
-                let concerned = match &notice {
-                    Notice::Queue(queue) => *queue == pool.queue,
-                    Notice::Anything => true,
-                    _ => false,
-                };
-                if concerned {
-                    pool.ask.notify_one();
-                    parts.hint.notify_one();
-                }
-            }
-        }
-        // The stream has ended. Polling goes on meanwhile: a notice is only a
-        // hint.
-        silences += 1;
-        tokio::time::sleep(store_backoff(silences)).await;
-        notices = parts.shared.client.backend().watch(Interest::Work);
-        // What was said meanwhile went unheard.
-        pools.iter().for_each(|pool| pool.ask.notify_one());
-    }
-}
-
-/// Keeps house, and tells the store that this worker is there.
-async fn keep(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, sweep: Duration) {
-    let queues: Vec<_> = pools.iter().map(|pool| pool.queue.clone()).collect();
-    let mut keeper = Keeper::new(queues.clone());
-    let backend = parts.shared.client.backend();
-    let mut failures = 0;
-    loop {
-        let round = async {
-            backend.beat(alive(&parts, &pools, &queues)).await?;
-            keeper.round(&**backend).await
-        };
-        let wait = match round.await {
-            Ok(next) => {
-                failures = 0;
-                next.map_or(sweep, |next| next.min(sweep)).max(Duration::from_millis(1))
-            }
-            Err(error) => {
-                failures += 1;
-                tracing::warn!(%error, "the keeper's round failed; it goes on after a while");
-                store_backoff(failures)
-            }
-        };
-        tokio::time::sleep(wait).await;
-    }
-}
-
-fn alive(parts: &Parts, pools: &[Arc<Pool>], queues: &[QueueName]) -> Beat {
-    let total: usize = pools.iter().map(|pool| pool.concurrency).sum();
-    let running: usize =
-        pools.iter().map(|pool| pool.in_hand() - pool.waiting().min(pool.in_hand())).sum();
-    let host = ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok());
-    Beat::Alive {
-        worker: WorkerInfo {
-            id: parts.shared.worker,
-            host: host.unwrap_or_else(|| "unknown".to_owned()),
-            pid: std::process::id(),
-            queues: queues.to_vec(),
-            concurrency: u32::try_from(total).unwrap_or(u32::MAX),
-            running: u32::try_from(running).unwrap_or(u32::MAX),
-        },
-        forget_after: FORGET_WORKERS,
     }
 }

@@ -41,7 +41,10 @@ pub(super) async fn execute(
     let mut in_a_row = 0;
     while let Some(running) = pool.next() {
         let outcome = {
-            let mut run = pin!(run(&execution, &running, cancel_grace));
+            // A handler's panic is caught where it runs. What is caught here is
+            // what it does when it is dropped: it must not take the slot along.
+            let run = AssertUnwindSafe(run(&execution, &running, cancel_grace)).catch_unwind();
+            let mut run = pin!(run.map(|run| run.unwrap_or_else(|panic| Some(panicked(&*panic)))));
             let first = std::future::poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx))).await;
             match first {
                 Poll::Ready(outcome) => outcome,

@@ -2,13 +2,22 @@
 //! repeatables, retention.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use windlass_core::backend::{
     Backend, BackendExt, Overdue, OverdueQuery, RepeatablesQuery, Result,
 };
 use windlass_core::decide::{cleaning, overdue, repeat};
-use windlass_core::model::{JobRef, QueueName, QueueSpec, RepeatableRecord, Timestamp};
+use windlass_core::model::{
+    Beat, JobRef, QueueName, QueueSpec, RepeatableRecord, Timestamp, WorkerInfo,
+};
+
+use super::builder::Parts;
+use super::pool::Pool;
+use super::store_backoff;
 
 /// How many jobs are looked at, or cleaned, in one call.
 const PAGE: u32 = 500;
@@ -17,39 +26,59 @@ const PAGE: u32 = 500;
 /// backlog does not keep the keeper from the rest.
 const CLEAN_CALLS: usize = 20;
 
+/// How often, at least, the keeper looks for repeatables that are due: one may
+/// have been put by another process.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// After how long a worker that is not heard of is forgotten.
+const FORGET_WORKERS: Duration = Duration::from_secs(300);
+
 /// How often retention is applied.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 
 /// Looks after some queues and every repeatable. Any number may do so at once.
 pub(crate) struct Keeper {
     queues: Vec<QueueName>,
-    cleaned: Option<tokio::time::Instant>,
+    sweep: Duration,
+    swept: Option<Instant>,
+    cleaned: Option<Instant>,
 }
 
 impl Keeper {
-    pub(crate) fn new(queues: Vec<QueueName>) -> Self {
-        Self { queues, cleaned: None }
+    /// A keeper that sweeps so often.
+    pub(crate) fn new(queues: Vec<QueueName>, sweep: Duration) -> Self {
+        Self { queues, sweep, swept: None, cleaned: None }
     }
 
-    /// One round. Answers how long until the next repeatable is due, if one
-    /// is.
+    /// One round: fires repeatables, and does what else it is time for.
+    /// Answers how long until the next repeatable is due, if one is.
+    ///
+    /// A queue that fails does not keep the others from being looked after;
+    /// the first failure is what the round answers.
     pub(crate) async fn round(&mut self, backend: &dyn Backend) -> Result<Option<Duration>> {
         let specs = specs(backend).await?;
-        for queue in &self.queues {
-            if let Some(spec) = specs.get(queue) {
-                sweep_queue(backend, spec).await?;
+        let sweeps = self.swept.is_none_or(|at| at.elapsed() >= self.sweep);
+        let cleans = self.cleaned.is_none_or(|at| at.elapsed() >= CLEAN_EVERY);
+        let mut failure = None;
+        for spec in self.queues.iter().filter_map(|queue| specs.get(queue)) {
+            if sweeps {
+                failure = failure.or(sweep_queue(backend, spec).await.err());
+            }
+            if cleans {
+                failure = failure.or(clean(backend, spec).await.err());
             }
         }
-        let next = fire_due(backend, &specs).await?;
-        if self.cleaned.is_none_or(|at| at.elapsed() >= CLEAN_EVERY) {
-            for queue in &self.queues {
-                if let Some(spec) = specs.get(queue) {
-                    clean(backend, spec).await?;
-                }
-            }
-            self.cleaned = Some(tokio::time::Instant::now());
+        let next = fire_due(backend, &specs).await;
+        if let Some(error) = failure {
+            return Err(error);
         }
-        Ok(next)
+        if sweeps {
+            self.swept = Some(Instant::now());
+        }
+        if cleans {
+            self.cleaned = Some(Instant::now());
+        }
+        next
     }
 }
 
@@ -140,4 +169,48 @@ async fn clean(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Keeps house, and tells the store that this worker is there.
+pub(super) async fn keep(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, sweep: Duration) {
+    let queues: Vec<_> = pools.iter().map(|pool| pool.queue.clone()).collect();
+    let mut keeper = Keeper::new(queues.clone(), sweep);
+    let backend = parts.shared.client.backend();
+    let mut failures = 0;
+    loop {
+        let round = async {
+            backend.beat(alive(&parts, &pools, &queues)).await?;
+            keeper.round(&**backend).await
+        };
+        let wait = match round.await {
+            Ok(next) => {
+                failures = 0;
+                next.unwrap_or(LOOK).min(LOOK).min(sweep).max(Duration::from_millis(1))
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, "the keeper's round failed; it goes on after a while");
+                store_backoff(failures)
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn alive(parts: &Parts, pools: &[Arc<Pool>], queues: &[QueueName]) -> Beat {
+    let total: usize = pools.iter().map(|pool| pool.concurrency).sum();
+    let running: usize =
+        pools.iter().map(|pool| pool.in_hand() - pool.waiting().min(pool.in_hand())).sum();
+    let host = ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok());
+    Beat::Alive {
+        worker: WorkerInfo {
+            id: parts.shared.worker,
+            host: host.unwrap_or_else(|| "unknown".to_owned()),
+            pid: std::process::id(),
+            queues: queues.to_vec(),
+            concurrency: u32::try_from(total).unwrap_or(u32::MAX),
+            running: u32::try_from(running).unwrap_or(u32::MAX),
+        },
+        forget_after: FORGET_WORKERS,
+    }
 }

@@ -10,14 +10,18 @@ mod builder;
 mod executor;
 mod heartbeat;
 mod keeper;
+mod listener;
 mod poller;
 mod pool;
+mod running;
 mod settler;
+mod supervise;
 
 pub(crate) use builder::Parts;
-pub use builder::{RunningWorker, WorkerBuilder, WorkerSummary};
+pub use builder::WorkerBuilder;
 pub(crate) use executor::run;
 pub(crate) use keeper::Keeper;
+pub use running::{RunningWorker, WorkerSummary};
 pub(crate) use settler::{Finished, settle};
 
 use std::time::Duration;

@@ -21,6 +21,9 @@ const AHEAD: Duration = Duration::from_millis(50);
 /// The most it keeps in hand beyond what runs.
 const MAX_AHEAD: usize = 1000;
 
+/// How long a poller waits if the moment it was given has passed.
+const NOT_AT_ONCE: Duration = Duration::from_millis(50);
+
 /// Asks the store for the jobs of one queue until the pool is closed.
 pub(super) async fn poll(parts: Arc<Parts>, pool: Arc<Pool>, settler: Arc<Settler>) {
     let mut failures = 0;
@@ -53,7 +56,13 @@ pub(super) async fn poll(parts: Arc<Parts>, pool: Arc<Pool>, settler: Arc<Settle
                     (Again::At(moment), now) => {
                         // A limit may have stopped it, and what this worker
                         // settles may make room.
-                        let wait = moment.since(now).min(parts.timing.poll);
+                        let wait = match moment.since(now) {
+                            // It should have found more already; asking at once
+                            // would ask without end.
+                            Duration::ZERO => NOT_AT_ONCE,
+                            wait => wait,
+                        };
+                        let wait = wait.min(parts.timing.poll);
                         tokio::select! {
                             () = idle(&pool, wait) => {}
                             () = pool.settled.notified() => {}

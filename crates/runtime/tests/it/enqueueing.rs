@@ -86,11 +86,12 @@ async fn an_unknown_dependency_refuses_the_batch_and_no_other() {
 #[tokio::test]
 async fn a_job_type_can_name_its_queue() {
     let (client, _) = store();
-    let error = client.enqueue(Other).await.unwrap_err();
+    let error = client.queue_of::<Other>().await.unwrap_err();
     assert!(error.to_string().contains("declare it first"), "{error}");
     client.queue("q").declare().await.unwrap();
-    client.enqueue(Other).await.unwrap().await.unwrap();
-    assert!(matches!(client.enqueue(Number(1)).await, Err(Error::NoQueue("number"))));
+    client.queue_of::<Other>().await.unwrap().enqueue(Other).await.unwrap();
+    let none = client.queue_of::<Number>().await;
+    assert!(matches!(none, Err(Error::NoQueue("number"))));
 }
 
 #[tokio::test]
