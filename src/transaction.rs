@@ -55,15 +55,22 @@ pub trait CompleteInTransaction {
 
 impl CompleteInTransaction for Context {
     fn complete_in<T: Serialize + ?Sized>(&self, tx: &Transaction<'_>, result: &T) -> Result<()> {
-        let transition = self.completion(result)?;
-        let mut answer = backend(self.client())?.apply_in(tx, &[transition])?;
-        match answer.outcomes.pop() {
-            Some(Applied::Applied) => {
-                self.settled_elsewhere();
-                release(backend(self.client())?, tx, answer.unblocked)
+        let backend = backend(self.client())?;
+        let mut seen: Option<Box<Job>> = None;
+        loop {
+            let transition = self.completion(result, seen.as_deref())?;
+            let mut answer = backend.apply_in(tx, &[transition])?;
+            match answer.outcomes.pop() {
+                Some(Applied::Applied) => {
+                    self.settled_elsewhere();
+                    return release(backend, tx, answer.unblocked);
+                }
+                // Decided again with the job as it is now: if the lease is
+                // lost, `completion` says so.
+                Some(Applied::Stale(now)) => seen = Some(now),
+                Some(Applied::Refused(error)) => return Err(error.into()),
+                _ => return Err(Error::LeaseLost(self.id())),
             }
-            Some(Applied::Refused(error)) => Err(error.into()),
-            _ => Err(Error::LeaseLost(self.id())),
         }
     }
 }

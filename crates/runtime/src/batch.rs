@@ -115,8 +115,8 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
 }
 
 /// A call under way. If it is dropped unfinished, by a panic or by the end of
-/// the runtime, the batcher is open for calls again and those that wait learn
-/// that they will not be answered.
+/// the runtime, its own callers learn that they will not be answered, and those
+/// that wait go on: in a task, if there is still a runtime to run one.
 struct Guarded<I: Send + 'static, O: Send + 'static> {
     of: Arc<Batcher<I, O>>,
     call: BoxFuture<'static, ()>,
@@ -133,10 +133,16 @@ impl<I: Send + 'static, O: Send + 'static> Guarded<I, O> {
 
 impl<I: Send + 'static, O: Send + 'static> Drop for Guarded<I, O> {
     fn drop(&mut self) {
-        if !self.done {
-            let mut state = self.of.lock();
-            state.under_way = false;
-            state.waiting.clear();
+        if self.done {
+            return;
+        }
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(Arc::clone(&self.of).run(None))),
+            Err(_) => {
+                let mut state = self.of.lock();
+                state.under_way = false;
+                state.waiting.clear();
+            }
         }
     }
 }
@@ -226,7 +232,11 @@ mod tests {
             }
             .boxed()
         });
-        assert!(batcher.submit(13, 1).await.is_err());
+        let unlucky = batcher.submit(13, 1);
+        let waiting = batcher.submit(6, 1);
+        assert!(unlucky.await.is_err());
+        // Nobody else has to suffer, neither meanwhile nor afterwards.
+        assert_eq!(waiting.await, Ok(6));
         assert_eq!(batcher.submit(7, 1).await, Ok(7));
     }
 }

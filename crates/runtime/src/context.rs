@@ -4,10 +4,10 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use windlass_core::model::{
     Dependency, Job, JobId, JobRef, Lease, Progress, QueueName, QueueSpec, State, Token, WorkerId,
 };
@@ -59,11 +59,11 @@ pub enum StopReason {
     Cancelled = 1,
     /// The attempt has used up its time.
     Timeout = 2,
+    /// The worker shuts down and its grace period is over.
+    Shutdown = 3,
     /// The lease has been lost: another worker may run the job already, and
     /// whatever this handler does is not recorded any more.
-    LeaseLost = 3,
-    /// The worker shuts down and its grace period is over.
-    Shutdown = 4,
+    LeaseLost = 4,
 }
 
 impl StopReason {
@@ -71,8 +71,8 @@ impl StopReason {
         match code {
             1 => Some(Self::Cancelled),
             2 => Some(Self::Timeout),
-            3 => Some(Self::LeaseLost),
-            4 => Some(Self::Shutdown),
+            3 => Some(Self::Shutdown),
+            4 => Some(Self::LeaseLost),
             _ => None,
         }
     }
@@ -101,12 +101,11 @@ impl Running {
         }
     }
 
-    /// Tells the handler to stop. The first reason stays, but that a lost
-    /// lease outweighs every other.
+    /// Tells the handler to stop. A weightier reason takes the place of a
+    /// lighter one: they are numbered by weight.
     pub(crate) fn stop(&self, reason: StopReason) {
-        let lost = reason == StopReason::LeaseLost;
         let told = self.stop.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
-            (now == 0 || lost).then_some(reason as u8)
+            (now < reason as u8).then_some(reason as u8)
         });
         if told.is_ok() {
             self.stopped.notify_waiters();
@@ -298,9 +297,14 @@ impl Context {
     /// # Errors
     /// [`Error::Encode`] if the result cannot be written as JSON,
     /// [`Error::ResultTooLarge`].
+    ///
+    /// `job` is the job as it is now, if a first try came back stale: somebody
+    /// may have asked it to stop, or made another job depend on it, and the
+    /// lease still be this one.
     pub fn completion<T: serde::Serialize + ?Sized>(
         &self,
         result: &T,
+        job: Option<&Job>,
     ) -> Result<windlass_core::backend::Transition> {
         use windlass_core::decide::{Attempt, Outcome, finish};
         let result = crate::outcome::encode_result(result)?;
@@ -310,7 +314,8 @@ impl Context {
             return Err(Error::ResultTooLarge { size, max });
         }
         let attempt = Attempt { token: self.token(), outcome: Outcome::Success { result } };
-        finish(self.job(), &self.0.spec, &attempt).ok_or_else(|| Error::LeaseLost(self.id()))
+        finish(job.unwrap_or(self.job()), &self.0.spec, &attempt)
+            .ok_or_else(|| Error::LeaseLost(self.id()))
     }
 
     /// Where the job stands.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use windlass_core::backend::BackendExt;
 use windlass_core::decide::control::Wish;
 use windlass_core::model::{
-    Interest, Job as JobRecord, JobId, JobRef, Notice, Progress, State, Timestamp, When,
+    Dependency, Interest, Job as JobRecord, JobId, JobRef, Notice, Progress, State, Timestamp, When,
 };
 
 use crate::client::Client;
@@ -119,6 +119,14 @@ impl<J> JobHandle<J> {
                         // Its own notices come too; those of its queue would
                         // make a busy one look all the time.
                         Some(Notice::Queue(_)) => {}
+                        // Anything at all may be nothing to this job; a busy
+                        // store says it all the time.
+                        Some(Notice::Anything) => {
+                            let soon = tokio::time::Instant::now() + FIRST_LOOK;
+                            if until.deadline() > soon {
+                                until.as_mut().reset(soon);
+                            }
+                        }
                         Some(_) => break,
                         // No more notices: the clock alone has to do.
                         None => {
@@ -144,6 +152,22 @@ impl<J> JobHandle<J> {
             return Err(Error::NotCompleted { id: job.id, state: job.state, error });
         }
         decode_result(job.result.as_ref().map(|result| result.as_slice()))
+    }
+
+    /// The jobs that it waits for, and what they returned.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn dependencies(&self) -> Result<Vec<Dependency>> {
+        Ok(self.client.backend().dependencies(&self.of).await?)
+    }
+
+    /// The jobs that wait for it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn dependents(&self) -> Result<Vec<JobRecord>> {
+        Ok(self.client.backend().dependents(&self.of).await?)
     }
 
     /// Cancels it: at once if it does not run; a running one is asked to stop.

@@ -96,11 +96,13 @@ impl<T: Send + Sync + 'static> FromContext for Data<T> {
 #[derive(Clone, Debug)]
 pub struct Blocking<F>(Arc<F>);
 
-/// Makes a handler of a function that blocks its thread. Its concurrency is
-/// still that of the worker.
+/// Makes a handler of a function that blocks its thread.
 ///
-/// Time-outs and cancellations reach such a handler by
-/// [`Context::stop_reason`] only: a thread cannot be dropped.
+/// A thread cannot be dropped: time-outs, cancellations and lost leases reach
+/// such a handler by [`Context::stop_reason`] only. The job is settled all the
+/// same once its grace period is over, and its slot given to the next one while
+/// the thread may still be at work. A function that can take long should look
+/// at the reason from time to time.
 pub fn blocking<F>(function: F) -> Blocking<F> {
     Blocking(Arc::new(function))
 }
@@ -147,19 +149,28 @@ macro_rules! handlers {
                     };
                 )*
                 let function = Arc::clone(&self.0);
-                let span = tracing::Span::current();
-                let run = move || span.in_scope(|| function(job, $($extractor,)*).into_outcome());
-                match tokio::task::spawn_blocking(run).await {
-                    Ok(outcome) => outcome,
-                    Err(error) => match error.try_into_panic() {
-                        // Caught again, and told, where all panics are.
-                        Ok(panic) => std::panic::resume_unwind(panic),
-                        Err(_) => Outcome::Release,
-                    },
-                }
+                on_a_thread(context, move || function(job, $($extractor,)*).into_outcome()).await
             }
         }
     };
+}
+
+/// Runs a function on a thread of its own, unless the job is told to stop
+/// before one is free.
+async fn on_a_thread(context: Context, run: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    let span = tracing::Span::current();
+    let run = move || match context.stop_reason() {
+        Some(_) => Outcome::Release,
+        None => span.in_scope(run),
+    };
+    match tokio::task::spawn_blocking(run).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            // Caught again, and told, where all panics are.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Outcome::Release,
+        },
+    }
 }
 
 handlers!();

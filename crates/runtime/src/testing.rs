@@ -1,8 +1,9 @@
 //! The testing kit: run jobs step by step, on a clock that the test moves.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use windlass_core::Backend;
 use windlass_core::backend::{Ask, Result as StoreResult};
 use windlass_core::model::{

@@ -118,10 +118,16 @@ pub trait BackendExt: Backend {
     ) -> std::result::Result<u64, ControlError> {
         let mut changed = 0;
         let mut after = None;
+        // Dependents mostly stand behind what they depend on. Cancelled first,
+        // each is counted, and none is let loose by the end of another.
+        let direction = match wish {
+            Wish::Cancel => Direction::NewestFirst,
+            _ => Direction::OldestFirst,
+        };
         loop {
             let query = JobsQuery {
                 filter: filter.clone(),
-                direction: Direction::OldestFirst,
+                direction,
                 after,
                 limit: PAGE,
                 detail: Detail::Summary,

@@ -54,8 +54,9 @@ pub fn put(
         anchor,
         next: None,
         fired: 0,
-        last_fire: None,
-        last_job: None,
+        // Its last job may still be live, and not be overlapped.
+        last_fire: stored.and_then(|record| record.last_fire),
+        last_job: stored.and_then(|record| record.last_job),
         paused: stored.is_some_and(|record| record.paused),
     };
     record.next = next(&record, after);
@@ -120,6 +121,16 @@ pub fn fire(
     };
     after.next = next(&after, now);
     Ok(Some(PutRepeatable { record: after, guard: Some(record.version), jobs }))
+}
+
+/// The record of a repeatable that goes on to its next moment without firing
+/// the ones that are due. `None`: nothing is due.
+#[must_use]
+pub fn pass_over(record: &RepeatableRecord, now: Timestamp) -> Option<PutRepeatable> {
+    record.due().filter(|due| *due <= now)?;
+    let mut after = RepeatableRecord { version: record.version + 1, ..record.clone() };
+    after.next = next(&after, now);
+    Some(PutRepeatable { record: after, guard: Some(record.version), jobs: Vec::new() })
 }
 
 /// The last so many moments from `first` up to `now`, in order.
@@ -339,6 +350,15 @@ mod tests {
         let moments: Vec<_> = put.jobs.iter().map(|job| job.due).collect();
         assert_eq!(moments, [2000, 1000, 0].map(|before| When::At(at(year - before))));
         assert_eq!(put.record.next, Some(at(year + 1000)));
+    }
+
+    #[test]
+    fn a_moment_that_cannot_be_fired_is_passed_over() {
+        let record = record(|_| {});
+        assert_eq!(pass_over(&record, at(110 * SECOND - 1)), None);
+        let passed = pass_over(&record, at(135 * SECOND)).unwrap();
+        assert_eq!((passed.record.next, passed.record.fired), (Some(at(140 * SECOND)), 0));
+        assert_eq!((passed.guard, passed.jobs.len()), (Some(1), 0));
     }
 
     #[test]

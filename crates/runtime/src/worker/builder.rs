@@ -31,6 +31,12 @@ use crate::service::{Answer, BoxError, Call, Execution, JobService, Router};
 /// How many jobs of each queue a worker runs at once unless told otherwise.
 const DEFAULT_CONCURRENCY: usize = 64;
 
+/// The most jobs of a queue that one worker runs at once.
+const MAX_CONCURRENCY: usize = 10_000;
+
+/// The shortest that intervals may be: less would only burn the processor.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
 type Wrap = Box<dyn FnOnce(JobService) -> JobService + Send>;
 
 /// Builds a worker.
@@ -104,7 +110,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// How many jobs of each queue run at once, at least 1. Default 64. The
+    /// How many jobs of each queue run at once, 1 to 10,000. Default 64. The
     /// queue's own limits hold besides.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
@@ -121,13 +127,13 @@ impl WorkerBuilder {
     /// How long an idle worker waits at most before it asks for jobs again,
     /// should a notice be lost. Default 1 s.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.timing.poll = interval;
+        self.timing.poll = interval.max(SHORTEST_INTERVAL);
         self
     }
 
     /// How often the worker looks for lost leases and the like. Default 5 s.
     pub fn sweep_interval(mut self, interval: Duration) -> Self {
-        self.timing.sweep = interval;
+        self.timing.sweep = interval.max(SHORTEST_INTERVAL);
         self
     }
 
@@ -241,7 +247,7 @@ impl WorkerBuilder {
             pollers: Vec::new(),
         };
         for (queue, own) in &queues {
-            let slots = own.unwrap_or(concurrency).max(1);
+            let slots = own.unwrap_or(concurrency).clamp(1, MAX_CONCURRENCY);
             let pool = Arc::new(Pool::new(queue.clone(), slots));
             let settler = Arc::new(Settler::new(
                 Arc::clone(client.backend()),

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tracing::Instrument;
@@ -21,11 +21,9 @@ use crate::service::Execution;
 /// How long a handler whose time is up may go on before it is dropped.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
 
-/// How many jobs that finish at once are settled together.
-const TOGETHER: usize = 256;
-
-/// How many jobs an executor runs before it lets others have the thread.
-const IN_A_ROW: usize = 64;
+/// How long an executor runs jobs in a row, at most about, before it settles
+/// them and lets others have the thread: the heartbeat, above all.
+const IN_A_ROW: Duration = Duration::from_millis(1);
 
 /// Runs the jobs of a pool until there is none left.
 ///
@@ -38,7 +36,7 @@ pub(super) async fn execute(
     cancel_grace: Duration,
 ) {
     let mut finished = Vec::new();
-    let mut in_a_row = 0;
+    let mut begun = Instant::now();
     while let Some(running) = pool.next() {
         let outcome = {
             // A handler's panic is caught where it runs. What is caught here is
@@ -50,18 +48,17 @@ pub(super) async fn execute(
                 Poll::Ready(outcome) => outcome,
                 Poll::Pending => {
                     settler.submit(std::mem::take(&mut finished));
-                    run.await
+                    let outcome = run.await;
+                    begun = Instant::now();
+                    outcome
                 }
             }
         };
         finished.push(Finished { running, outcome });
-        in_a_row += 1;
-        if finished.len() >= TOGETHER {
-            settler.submit(std::mem::take(&mut finished));
-        }
-        if in_a_row % IN_A_ROW == 0 {
+        if begun.elapsed() >= IN_A_ROW {
             settler.submit(std::mem::take(&mut finished));
             tokio::task::yield_now().await;
+            begun = Instant::now();
         }
     }
     settler.submit(finished);
@@ -90,9 +87,12 @@ async fn supervise(
     running: &Arc<Running>,
     cancel_grace: Duration,
 ) -> Option<Outcome> {
-    if running.stop_reason() == Some(StopReason::Cancelled) {
-        // It was asked to stop before it could begin.
-        return Some(Outcome::Cancelled);
+    match running.stop_reason() {
+        None => {}
+        // It was told to stop before it could begin.
+        Some(StopReason::Cancelled) => return Some(Outcome::Cancelled),
+        Some(StopReason::LeaseLost) => return None,
+        Some(StopReason::Timeout | StopReason::Shutdown) => return Some(Outcome::Release),
     }
     let context = Context::new(Arc::clone(running));
     // A panic harms nothing but its own attempt: what the handler shared with

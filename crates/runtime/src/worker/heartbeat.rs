@@ -2,8 +2,9 @@
 //! says: that a job was asked to stop, or that its lease is lost.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use windlass_core::backend::{Extend, Extended};
 
 use super::builder::Parts;
@@ -13,50 +14,56 @@ use crate::context::{Running, StopReason};
 /// How soon news of a job is stored.
 const NEWS: Duration = Duration::from_secs(1);
 
-/// How often, at most, a notice leads to asking whether jobs were told to
-/// stop. Jobs that are younger are not asked about: most end before.
-const ASK_AFTER: Duration = Duration::from_millis(250);
+/// How often, at most, notices lead to asking whether jobs were told to stop.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a job has run before it is asked about on a notice.
+const SHORT: Duration = Duration::from_millis(10);
 
 /// How many leases go in one call.
 const PAGE: usize = 1000;
 
-/// Beats until the worker has nothing in hand any more and is dropped.
+/// Beats for as long as the worker is there.
 pub(super) async fn beat(parts: Arc<Parts>) {
     let every = (parts.timing.lease / 3).max(Duration::from_millis(1));
-    let mut next_beat = tokio::time::Instant::now() + every;
-    let mut news_at: Option<tokio::time::Instant> = None;
+    let mut next_beat = Instant::now() + every;
+    let mut news_at: Option<Instant> = None;
+    let mut ask_at: Option<Instant> = None;
     let mut asked_at = Instant::now();
     loop {
-        let news = async {
-            match news_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => {
-                    parts.shared.news.notified().await;
-                }
-            }
-        };
         tokio::select! {
             () = tokio::time::sleep_until(next_beat) => {
                 extend(&parts, select(&parts.held, |_| true)).await;
-                next_beat = tokio::time::Instant::now() + every;
+                next_beat = Instant::now() + every;
+            }
+            () = at(news_at) => {
+                news_at = None;
+                extend(&parts, select(&parts.held, |running| running.has_news())).await;
+            }
+            () = at(ask_at) => {
+                ask_at = None;
                 asked_at = Instant::now();
+                // Those that have been running for a moment: of a flood of
+                // short ones, most have ended by now.
+                let old = |running: &Running| running.since.elapsed() >= SHORT;
+                extend(&parts, select(&parts.held, old)).await;
             }
-            () = news => {
-                if news_at.take().is_some() {
-                    let fresh = select(&parts.held, |running| running.has_news());
-                    extend(&parts, fresh).await;
-                } else {
-                    news_at = Some(tokio::time::Instant::now() + NEWS);
-                }
+            () = parts.shared.news.notified(), if news_at.is_none() => {
+                news_at = Some(Instant::now() + NEWS);
             }
-            () = parts.hint.notified() => {
-                if asked_at.elapsed() >= ASK_AFTER {
-                    let old = select(&parts.held, |running| running.since.elapsed() >= ASK_AFTER);
-                    extend(&parts, old).await;
-                    asked_at = Instant::now();
-                }
+            () = parts.hint.notified(), if ask_at.is_none() => {
+                // Put off, not forgotten: a hint may be about a job that is
+                // too young to be asked about yet.
+                ask_at = Some((asked_at + ASK_EVERY).max(Instant::now() + SHORT));
             }
         }
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -86,6 +93,9 @@ async fn extend(parts: &Parts, jobs: Vec<Arc<Running>>) {
                             running.stop(StopReason::Cancelled);
                         }
                         Extended::Held { .. } => {}
+                        // It has completed its job itself, in a transaction,
+                        // and may tidy up.
+                        Extended::Lost if running.is_settled() => {}
                         // A job that was settled a moment ago is lost too, and
                         // hears nothing of it.
                         Extended::Lost => running.stop(StopReason::LeaseLost),

@@ -12,7 +12,7 @@ use windlass_core::backend::{
 };
 use windlass_core::decide::{cleaning, overdue, repeat};
 use windlass_core::model::{
-    Beat, JobRef, QueueName, QueueSpec, RepeatableRecord, Timestamp, WorkerInfo,
+    Beat, JobRef, Overlap, QueueName, QueueSpec, RepeatableRecord, Timestamp, WorkerInfo,
 };
 
 use super::builder::Parts;
@@ -32,6 +32,12 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// After how long a worker that is not heard of is forgotten.
 const FORGET_WORKERS: Duration = Duration::from_secs(300);
+
+/// How many pages of repeatables are fired in one round.
+const FIRE_CALLS: usize = 4;
+
+/// How often a worker says that it is there.
+const BEAT_EVERY: Duration = Duration::from_secs(15);
 
 /// How often retention is applied.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
@@ -59,13 +65,16 @@ impl Keeper {
         let specs = specs(backend).await?;
         let sweeps = self.swept.is_none_or(|at| at.elapsed() >= self.sweep);
         let cleans = self.cleaned.is_none_or(|at| at.elapsed() >= CLEAN_EVERY);
-        let mut failure = None;
+        let (mut failure, mut more) = (None, false);
         for spec in self.queues.iter().filter_map(|queue| specs.get(queue)) {
             if sweeps {
                 failure = failure.or(sweep_queue(backend, spec).await.err());
             }
             if cleans {
-                failure = failure.or(clean(backend, spec).await.err());
+                match clean(backend, spec).await {
+                    Ok(left) => more |= left,
+                    Err(error) => failure = failure.or(Some(error)),
+                }
             }
         }
         let next = fire_due(backend, &specs).await;
@@ -75,7 +84,7 @@ impl Keeper {
         if sweeps {
             self.swept = Some(Instant::now());
         }
-        if cleans {
+        if cleans && !more {
             self.cleaned = Some(Instant::now());
         }
         next
@@ -112,24 +121,34 @@ async fn sweep_queue(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
     Ok(())
 }
 
-/// Fires every repeatable that is due, and answers how long until the next.
+/// Fires repeatables that are due, and answers how long until the next.
 async fn fire_due(
     backend: &dyn Backend,
     specs: &HashMap<QueueName, QueueSpec>,
 ) -> Result<Option<Duration>> {
-    loop {
+    let mut failure = None;
+    for _ in 0..FIRE_CALLS {
         let due = backend.repeatables(RepeatablesQuery::Due(PAGE)).await?;
         let mut fired = false;
         for record in &due.records {
             let Some(spec) = specs.get(&record.spec.queue) else { continue };
-            fired |= fire(backend, record, spec, due.now).await?;
+            match fire(backend, record, spec, due.now).await {
+                Ok(moved) => fired |= moved,
+                // The others can still fire.
+                Err(error) => failure = failure.or(Some(error)),
+            }
         }
         // A full page may have more behind it; one on which nothing moved
         // would come again as it is.
         if due.records.len() < PAGE as usize || !fired {
-            return Ok(due.next_due.map(|next| next.since(due.now)));
+            return match failure {
+                Some(error) => Err(error),
+                None => Ok(due.next_due.map(|next| next.since(due.now))),
+            };
         }
     }
+    // There is more, but the rest of the round has to have its turn.
+    failure.map_or(Ok(Some(Duration::ZERO)), Err)
 }
 
 /// Fires one repeatable. Answers whether it moved on.
@@ -139,36 +158,46 @@ async fn fire(
     spec: &QueueSpec,
     now: Timestamp,
 ) -> Result<bool> {
-    let previous_is_live = match record.last_job {
+    let previous_is_live = match record.last_job.filter(|_| record.spec.overlap == Overlap::Skip) {
         Some(id) => {
             let job = JobRef { queue: spec.name.clone(), id };
             backend.job(&job).await?.is_some_and(|seen| !seen.job.state.is_terminal())
         }
         None => false,
     };
-    match repeat::fire(record, spec, now, previous_is_live) {
-        Ok(Some(put)) => {
+    let put = match repeat::fire(record, spec, now, previous_is_live) {
+        Ok(put) => put,
+        Err(error) => {
+            // Its queue was declared anew and takes its jobs no longer. It
+            // goes on to its next moment, so that it stands in nobody's way.
+            tracing::error!(%error, repeatable = %record.spec.key, "a repeatable cannot fire");
+            repeat::pass_over(record, now)
+        }
+    };
+    match put {
+        Some(put) => {
             backend.put_repeatable(put).await?;
             Ok(true)
         }
-        Ok(None) => Ok(false),
-        Err(error) => {
-            // Its queue was declared anew and takes its jobs no longer.
-            tracing::error!(%error, repeatable = %record.spec.key, "a repeatable cannot fire");
-            Ok(false)
-        }
+        None => Ok(false),
     }
 }
 
-async fn clean(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
+/// Applies retention to a queue. Answers whether there is more to clean, which
+/// the next round does.
+async fn clean(backend: &dyn Backend, spec: &QueueSpec) -> Result<bool> {
+    let mut more = false;
     for clean in cleaning(spec, PAGE) {
-        for _ in 0..CLEAN_CALLS {
-            if backend.clean(clean.clone()).await? < u64::from(PAGE) {
+        let mut calls = 0;
+        while backend.clean(clean.clone()).await? == u64::from(PAGE) {
+            calls += 1;
+            if calls == CLEAN_CALLS {
+                more = true;
                 break;
             }
         }
     }
-    Ok(())
+    Ok(more)
 }
 
 /// Keeps house, and tells the store that this worker is there.
@@ -177,12 +206,15 @@ pub(super) async fn keep(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, sweep: Durati
     let mut keeper = Keeper::new(queues.clone(), sweep);
     let backend = parts.shared.client.backend();
     let mut failures = 0;
+    let mut beat_at: Option<Instant> = None;
     loop {
-        let round = async {
-            backend.beat(alive(&parts, &pools, &queues)).await?;
-            keeper.round(&**backend).await
-        };
-        let wait = match round.await {
+        if beat_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY) {
+            match backend.beat(alive(&parts, &pools, &queues)).await {
+                Ok(()) => beat_at = Some(Instant::now()),
+                Err(error) => tracing::warn!(%error, "the worker could not say that it is there"),
+            }
+        }
+        let wait = match keeper.round(&**backend).await {
             Ok(next) => {
                 failures = 0;
                 next.unwrap_or(LOOK).min(LOOK).min(sweep).max(Duration::from_millis(1))
@@ -199,8 +231,11 @@ pub(super) async fn keep(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, sweep: Durati
 
 fn alive(parts: &Parts, pools: &[Arc<Pool>], queues: &[QueueName]) -> Beat {
     let total: usize = pools.iter().map(|pool| pool.concurrency).sum();
-    let running: usize =
-        pools.iter().map(|pool| pool.in_hand() - pool.waiting().min(pool.in_hand())).sum();
+    let running: usize = pools
+        .iter()
+        // Two looks, and jobs move in between.
+        .map(|pool| pool.in_hand().saturating_sub(pool.waiting()))
+        .sum();
     let host = ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok());
     Beat::Alive {
         worker: WorkerInfo {

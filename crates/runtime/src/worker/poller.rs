@@ -1,8 +1,9 @@
 //! Asks the store for jobs.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use windlass_core::backend::{Again, Ask, Dequeued};
 
 use super::builder::Parts;
@@ -20,6 +21,9 @@ const AHEAD: Duration = Duration::from_millis(50);
 
 /// The most it keeps in hand beyond what runs.
 const MAX_AHEAD: usize = 1000;
+
+/// The most jobs that one call may ask for.
+const MAX_ASK: usize = 10_000;
 
 /// How long a poller waits if the moment it was given has passed.
 const NOT_AT_ONCE: Duration = Duration::from_millis(50);
@@ -41,7 +45,7 @@ pub(super) async fn poll(parts: Arc<Parts>, pool: Arc<Pool>, settler: Arc<Settle
         let ask = Ask {
             queue: pool.queue.clone(),
             worker: parts.shared.worker,
-            max: u32::try_from(room).unwrap_or(u32::MAX),
+            max: u32::try_from(room.min(MAX_ASK)).unwrap_or(u32::MAX),
             lease: parts.timing.lease,
         };
         let asked = Instant::now();

@@ -16,8 +16,8 @@ use crate::context::StopReason;
 /// How long a stopping worker waits for the store to take what is settled.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// A worker at work. Dropping it stops it at once; leases that it held run
-/// out and are taken over.
+/// A worker at work. Dropping it stops it at once: handlers are dropped, and
+/// their jobs handed back.
 #[must_use = "dropping a worker stops it"]
 pub struct RunningWorker {
     pub(super) parts: Arc<Parts>,
@@ -67,27 +67,28 @@ impl RunningWorker {
     /// period, then drops them, and hands back what did not finish: no
     /// attempt is used.
     pub async fn stop(mut self) -> WorkerSummary {
-        let mut summary = WorkerSummary::default();
+        let mut handed_back = 0;
         for (pool, settler) in &self.pools {
-            summary.handed_back += hand_back(pool, settler);
+            handed_back += hand_back(pool, settler);
             pool.ask.notify_one();
             pool.settled.notify_one();
         }
-        // A poller that has asked is waited for: what it was given has leases.
-        for poller in std::mem::take(&mut self.pollers) {
-            let _ = poller.await;
+        let grace = self.parts.timing.shutdown_grace;
+        let deadline = tokio::time::Instant::now() + grace;
+        // A poller that has asked is waited for: what it is given has leases.
+        let mut pollers = std::mem::take(&mut self.pollers);
+        let asked = futures_util::future::join_all(&mut pollers);
+        if tokio::time::timeout_at(deadline, asked).await.is_err() {
+            tracing::warn!("the store does not answer; not waiting for the jobs it may give");
+            pollers.iter().for_each(JoinHandle::abort);
         }
         for (pool, settler) in &self.pools {
-            summary.handed_back += hand_back(pool, settler);
+            handed_back += hand_back(pool, settler);
         }
-        let grace = self.parts.timing.shutdown_grace;
-        if tokio::time::timeout(grace, self.drained()).await.is_err() {
-            let held = self.parts.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            tracing::warn!(jobs = held.len(), "the grace period is over; handing jobs back");
-            summary.handed_back += held.len() as u64;
-            for running in held.into_values() {
-                running.stop(StopReason::Shutdown);
-            }
+        if tokio::time::timeout_at(deadline, self.drained()).await.is_err() {
+            let stopped = self.stop_handlers();
+            tracing::warn!(jobs = stopped, "the grace period is over; handing jobs back");
+            handed_back += stopped;
             if tokio::time::timeout(LAST_WORDS, self.drained()).await.is_err() {
                 tracing::error!(
                     jobs = self.in_hand(),
@@ -95,12 +96,23 @@ impl RunningWorker {
                 );
             }
         }
-        summary.settled = self.pools.iter().map(|(pool, _)| pool.finished()).sum();
+        // Before it says goodbye: the keeper would say that it is there.
+        self.tasks.iter().for_each(JoinHandle::abort);
         let leaving = Beat::Leaving(self.id());
         if let Err(error) = self.parts.shared.client.backend().beat(leaving).await {
             tracing::debug!(%error, "the worker could not say goodbye");
         }
-        summary
+        let settled = self.pools.iter().map(|(pool, _)| pool.finished()).sum();
+        WorkerSummary { settled, handed_back }
+    }
+
+    /// Tells every handler that it is dropped now, and answers how many.
+    fn stop_handlers(&self) -> u64 {
+        let held = self.parts.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for running in held.values() {
+            running.stop(StopReason::Shutdown);
+        }
+        held.len() as u64
     }
 
     async fn drained(&self) {
@@ -121,12 +133,18 @@ fn hand_back(pool: &Pool, settler: &Settler) -> u64 {
 }
 
 impl Drop for RunningWorker {
+    /// Stops at once: handlers are dropped at their next suspension and their
+    /// jobs handed back, if there is still a runtime to do it in.
     fn drop(&mut self) {
-        for (pool, _) in &self.pools {
-            drop(pool.close());
+        self.tasks.iter().chain(&self.pollers).for_each(JoinHandle::abort);
+        let runs = tokio::runtime::Handle::try_current().is_ok();
+        for (pool, settler) in &self.pools {
+            if runs {
+                hand_back(pool, settler);
+            } else {
+                drop(pool.close());
+            }
         }
-        for task in self.tasks.iter().chain(&self.pollers) {
-            task.abort();
-        }
+        self.stop_handlers();
     }
 }

@@ -1,6 +1,7 @@
 //! Settles what came of jobs, in batches.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -37,20 +38,18 @@ impl Settler {
                 (Arc::clone(&backend), Arc::clone(&pool), Arc::clone(&held));
             async move {
                 let finished: Vec<_> = batch.into_iter().flat_map(|call| call.input).collect();
-                let count = finished.len();
-                let tokens: Vec<_> =
-                    finished.iter().map(|f| (f.running.job.id, f.running.lease.token)).collect();
-                settle(&*backend, finished).await;
-                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-                for (id, token) in tokens {
-                    // A job may have come back to this worker meanwhile, under
-                    // another lease.
-                    if held.get(&id).is_some_and(|running| running.lease.token == token) {
-                        held.remove(&id);
-                    }
+                // Whatever happens, what was in hand is let go: a slot that
+                // stays taken, or a lease that is kept alive for nobody, would
+                // outlast the fault.
+                let _let_go = LetGo {
+                    jobs: finished.iter().map(|f| Arc::clone(&f.running)).collect(),
+                    pool,
+                    held,
+                };
+                let settled = AssertUnwindSafe(settle(&*backend, finished)).catch_unwind().await;
+                if settled.is_err() {
+                    tracing::error!("settling panicked; the leases of these jobs will run out");
                 }
-                drop(held);
-                pool.done(count);
             }
             .boxed()
         };
@@ -63,6 +62,29 @@ impl Settler {
             let weight = finished.len();
             drop(self.batcher.submit(finished, weight));
         }
+    }
+}
+
+/// Lets jobs go when it is dropped.
+struct LetGo {
+    jobs: Vec<Arc<Running>>,
+    pool: Arc<Pool>,
+    held: Arc<Held>,
+}
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for running in &self.jobs {
+            // A job may have come back to this worker meanwhile, under another
+            // lease.
+            let id = &running.job.id;
+            if held.get(id).is_some_and(|now| now.lease.token == running.lease.token) {
+                held.remove(id);
+            }
+        }
+        drop(held);
+        self.pool.done(self.jobs.len());
     }
 }
 
@@ -91,15 +113,15 @@ pub(crate) async fn settle(backend: &dyn Backend, finished: Vec<Finished>) {
                 failures = 0;
                 open = open.into_iter().zip(outcomes).filter_map(again).collect();
             }
-            Err(error) if error.kind().is_transient() || open.len() == 1 => {
+            Err(error) if error.kind().is_transient() => {
                 failures += 1;
-                if !error.kind().is_transient() && failures > 5 {
-                    let id = open[0].0.running.job.id;
-                    tracing::error!(%error, job = %id, "a job cannot be settled; its lease will run out");
-                    return;
-                }
                 tracing::warn!(%error, jobs = open.len(), "settling again after a while");
                 tokio::time::sleep(store_backoff(failures)).await;
+            }
+            Err(error) if open.len() == 1 => {
+                let id = open[0].0.running.job.id;
+                tracing::error!(%error, job = %id, "a job cannot be settled; its lease will run out");
+                return;
             }
             Err(error) => {
                 tracing::warn!(%error, jobs = open.len(), "a batch is refused; settling one by one");
@@ -119,7 +141,7 @@ fn decide(finished: &Finished, seen: Option<&Job>) -> Option<Transition> {
     let attempt = Attempt { token, outcome: finished.outcome.clone()? };
     let decided = finish(seen.unwrap_or(&running.job), &running.spec, &attempt);
     if decided.is_none() && !running.is_settled() {
-        tracing::warn!(job = %running.job.id, "the lease was lost before the job was settled");
+        tracing::warn!(job = %running.job.id, "the lease is not the current one any more; somebody else settled or settles the job");
     }
     if matches!(finished.outcome, Some(Outcome::UnknownType)) {
         let job_type = &running.job.job_type;

@@ -46,6 +46,26 @@ async fn a_running_job_is_told_and_gets_a_grace_period() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancelled_job_hears_of_it_at_once_where_the_store_notifies() {
+    let (queue, _) = queue().await;
+    let listening = |_: Number, context: Context| async move { drop(context.stopped().await) };
+    let lease = Duration::from_secs(3000);
+    let worker = worker(&queue).lease(lease).handle(listening).start().await.unwrap();
+    // However young it is, and however close they come.
+    for age in [0, 50, 150, 240, 260, 1000] {
+        let handle = queue.enqueue(Number(1)).await.unwrap();
+        until(&handle, State::Active).await;
+        tokio::time::sleep(Duration::from_millis(age)).await;
+        let begin = tokio::time::Instant::now();
+        handle.cancel().await.unwrap();
+        handle.wait().await.unwrap();
+        // In virtual time; the next heartbeat would be in a thousand seconds.
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?} at {age} ms", begin.elapsed());
+    }
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn delay_and_promote_move_a_job_that_has_not_begun() {
     let (queue, clock) = queue().await;
     let hour = Duration::from_secs(3600);
@@ -86,6 +106,24 @@ async fn a_paused_queue_gives_nothing_until_it_is_resumed() {
     queue.resume().await.unwrap();
     until(&handle, State::Completed).await;
     worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_in_bulk_counts_each_job_once_and_lets_none_loose() {
+    let (queue, _) = queue().await;
+    // More than a page, in a chain whose last link runs whatever happens.
+    let mut flow = queue.client().flow();
+    let first = flow.add(queue.enqueue(Number(0))).unwrap();
+    let mut last = first.clone();
+    for n in 1..1100 {
+        last = flow.add(queue.enqueue(Number(n)).after(last)).unwrap();
+    }
+    let stubborn = flow.add(queue.enqueue(Number(1100)).after(first).even_if_broken()).unwrap();
+    let stored = flow.enqueue().await.unwrap();
+    assert_eq!(queue.client().cancel_flow(stored.id).await.unwrap(), 1101);
+    let state = queue.client().handle(stubborn).state().await.unwrap();
+    assert_eq!(state, State::Cancelled);
+    assert_eq!(queue.stats().await.unwrap().count(State::Cancelled), 1101);
 }
 
 #[tokio::test(start_paused = true)]

@@ -122,14 +122,16 @@ async fn a_flow_runs_in_the_order_of_its_graph_and_passes_results_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_flow_stops_on_down_the_graph() {
+async fn a_cancelled_job_takes_its_dependents_along_on_down_the_graph() {
     let (queue, _) = queue().await;
     let mut flow = queue.client().flow();
     let first = flow.add(queue.enqueue(Number(1))).unwrap();
     let second = flow.add(queue.enqueue(Number(2)).after(first.clone())).unwrap();
     let third = flow.add(queue.enqueue(Number(3)).after(second.clone())).unwrap();
     let stored = flow.enqueue().await.unwrap();
-    queue.client().cancel_flow(stored.id).await.unwrap();
+    assert_eq!(stored.jobs.len(), 3);
+    // The first one alone; the others follow by themselves.
+    assert!(queue.client().handle(first.clone()).cancel().await.unwrap());
     for job in [first, second, third] {
         let handle = queue.client().handle(job);
         until(&handle, State::Cancelled).await;
