@@ -17,7 +17,7 @@ async fn welcome(job: Welcome) -> Result<String, JobError> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let windlass = Windlass::connect("sqlite:target/quickstart.db").await?;
+    let windlass = Windlass::connect("sqlite:quickstart.db").await?;
     let emails = windlass.queue("emails").declare().await?;
     let handle = emails.enqueue(Welcome { to: "ada@example.org".into() }).await?;
     let worker = windlass.worker().queue(&emails).handle(welcome).start().await?;

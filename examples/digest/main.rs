@@ -9,6 +9,9 @@
 //! Kill it at any moment and start it again: it goes on where it was. Start it
 //! twice on one store: the two share the work. Ctrl-C drains.
 //!
+//! The exit status is 0 if everything was digested, 1 if some of it could not
+//! be, 2 if nothing could, 130 after Ctrl-C.
+//!
 //! `run.rs` finds or begins a run, `scan.rs` enqueues the graph, `hash.rs` has
 //! the handlers, `report.rs` writes the manifest and the summary.
 
@@ -26,19 +29,21 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use windlass::model::State;
-use windlass::{Windlass, blocking};
+use windlass::{RunningWorker, Windlass, blocking};
 
-use crate::run::Run;
+use crate::report::Work;
+use crate::run::{Begun, Run};
+
+const DEFAULT_STORE: &str = "sqlite:target/digest.db";
 
 /// Computes the SHA-256 of every file below a directory, as durable jobs.
 #[derive(Parser)]
 struct Arguments {
-    /// The directory.
+    /// The directory. A link to one is followed.
     #[arg(default_value = ".")]
     dir: PathBuf,
     /// The store.
-    #[arg(long, default_value = "sqlite:target/digest.db")]
+    #[arg(long, default_value = DEFAULT_STORE)]
     store: String,
     /// Where to write the lines that sha256sum would.
     #[arg(long)]
@@ -53,23 +58,33 @@ struct Arguments {
 
 /// Not everything could be digested.
 const SOME_FAILED: u8 = 1;
+/// It could not run at all.
+const NOT_RUN: u8 = 2;
 /// Stopped before the end; starting again goes on.
 const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let arguments = Arguments::parse();
+    match digest(Arguments::parse()).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(NOT_RUN)
+        }
+    }
+}
 
-    if arguments.store == "sqlite:target/digest.db" {
+async fn digest(arguments: Arguments) -> anyhow::Result<u8> {
+    if arguments.store == DEFAULT_STORE {
         std::fs::create_dir_all("target").context("cannot create the folder target")?;
     }
     let windlass = Windlass::connect(&arguments.store).await?;
     let run = Run::find_or_begin(&windlass, &arguments.dir).await?;
-    let bar = progress_bar(arguments.json);
-    if run.resumed {
+    let bar = if arguments.json { ProgressBar::hidden() } else { progress_bar() };
+    if run.begun == Begun::Before {
         bar.println("going on with an unfinished run");
     }
 
@@ -91,49 +106,53 @@ async fn main() -> anyhow::Result<ExitCode> {
 
     let finished = tokio::select! {
         finished = watch(&run, &bar) => finished?,
-        _ = tokio::signal::ctrl_c() => {
-            bar.println("stopping: letting what runs finish");
-            let done = worker.stop().await;
-            bar.finish_and_clear();
-            eprintln!(
-                "stopped after {} jobs, {} handed back; start again to go on",
-                done.settled, done.handed_back
-            );
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
+        _ = tokio::signal::ctrl_c() => return Ok(interrupted(worker, &bar).await),
     };
-    let settled = worker.stop().await.settled;
+    let work = Work { settled: worker.stop().await.settled, took: begin.elapsed() };
     bar.finish_and_clear();
 
     let report = report::collect(&run, finished).await?;
     if let Some(path) = &arguments.manifest {
         report.write_manifest(path)?;
     }
-    report.print(settled, begin.elapsed(), run.resumed, arguments.json)?;
+    if arguments.json {
+        report.print_json(&work, run.begun)?;
+    } else {
+        report.print(&work);
+    }
     run.delivered().await?;
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+    Ok(if report.is_clean() { 0 } else { SOME_FAILED })
+}
+
+/// Drains the worker, unless it is interrupted once more.
+async fn interrupted(worker: RunningWorker, bar: &ProgressBar) -> u8 {
+    bar.finish_and_clear();
+    eprintln!("stopping: letting what runs finish; once more to stop at once");
+    tokio::select! {
+        done = worker.stop() => eprintln!(
+            "stopped after {} jobs, {} handed back; start again to go on",
+            done.settled, done.handed_back
+        ),
+        _ = tokio::signal::ctrl_c() => eprintln!("stopped; start again to go on"),
+    }
+    INTERRUPTED
 }
 
 /// Waits until the run has ended, whichever process does the work.
 async fn watch(run: &Run, bar: &ProgressBar) -> anyhow::Result<run::Finished> {
     loop {
         let stats = run.queue.stats().await?;
-        let total: u64 = stats.jobs.iter().sum();
-        let ended: u64 =
-            State::ALL.into_iter().filter(|s| s.is_terminal()).map(|s| stats.count(s)).sum();
-        bar.set_length(total);
+        let (ended, all) = run.progress(&stats);
+        bar.set_length(all);
         bar.set_position(ended);
-        if let Some(finished) = run.finished().await? {
+        if let Some(finished) = run.finished(&stats).await? {
             return Ok(finished);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-fn progress_bar(hidden: bool) -> ProgressBar {
-    if hidden {
-        return ProgressBar::hidden();
-    }
+fn progress_bar() -> ProgressBar {
     let template = "{bar:40} {pos}/{len} jobs  {per_sec}  {eta} left";
     let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
     ProgressBar::new(0).with_style(style)

@@ -12,7 +12,7 @@ use windlass::Job;
 use windlass::model::{Detail, Direction, Filter, FlowId, JobsQuery, State};
 
 use crate::hash::{DigestDirectory, DigestFile, Digested};
-use crate::run::{Finished, Run, root_key};
+use crate::run::{Begun, Finished, Run, root_key};
 
 /// What a run came to.
 #[derive(Default)]
@@ -102,31 +102,26 @@ impl Report {
         write().with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Prints the summary: for a person, or for a program.
-    pub fn print(
-        &self,
-        settled: u64,
-        took: Duration,
-        resumed: bool,
-        as_json: bool,
-    ) -> anyhow::Result<()> {
-        let rate = settled as f64 / took.as_secs_f64().max(1e-9);
-        if as_json {
-            let summary = json!({
-                "files": self.files.len(),
-                "bytes": self.bytes,
-                "jobs": self.jobs,
-                "retries": self.retries,
-                "failures": self.failures,
-                "root": self.root,
-                "resumed": resumed,
-                "settled_here": settled,
-                "seconds": took.as_secs_f64(),
-                "jobs_per_s": rate,
-            });
-            println!("{}", serde_json::to_string(&summary)?);
-            return Ok(());
-        }
+    /// Prints the summary for a program.
+    pub fn print_json(&self, work: &Work, begun: Begun) -> anyhow::Result<()> {
+        let summary = json!({
+            "files": self.files.len(),
+            "bytes": self.bytes,
+            "jobs": self.jobs,
+            "retries": self.retries,
+            "failures": self.failures,
+            "root": self.root,
+            "resumed": begun == Begun::Before,
+            "settled_here": work.settled,
+            "seconds": work.took.as_secs_f64(),
+            "jobs_per_s": work.rate(),
+        });
+        println!("{}", serde_json::to_string(&summary)?);
+        Ok(())
+    }
+
+    /// Prints the summary for a person.
+    pub fn print(&self, work: &Work) {
         for failure in &self.failures {
             eprintln!("failed: {failure}");
         }
@@ -138,11 +133,25 @@ impl Report {
             self.retries,
             self.failures.len()
         );
-        println!("{} jobs in {took:.1?} in this process: {rate:.0} jobs/s", HumanCount(settled));
+        let (settled, took) = (HumanCount(work.settled), work.took);
+        println!("{settled} jobs in {took:.1?} in this process: {:.0} jobs/s", work.rate());
         if let Some(root) = &self.root {
             println!("root {root}");
         }
-        Ok(())
+    }
+}
+
+/// What this process has done.
+pub struct Work {
+    /// How many jobs it has settled.
+    pub settled: u64,
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl Work {
+    fn rate(&self) -> f64 {
+        self.settled as f64 / self.took.as_secs_f64().max(1e-9)
     }
 }
 

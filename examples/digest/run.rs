@@ -2,11 +2,12 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 use windlass::decide::OnDuplicate;
-use windlass::model::{Detail, Direction, Filter, JobId, JobRef, JobType, JobsQuery, Keep, State};
+use windlass::model::{Detail, Direction, Filter, JobId, JobRef, JobType, JobsQuery, Keep, QueueStats, State};
 use windlass::{Job, Queue, Windlass};
 
 use crate::hash::hex;
@@ -16,10 +17,24 @@ use crate::scan::{Bytes, Scan};
 pub struct Run {
     /// The queue of this tree.
     pub queue: Queue,
-    /// Whether it was begun before this process.
-    pub resumed: bool,
+    /// When it was begun.
+    pub begun: Begun,
     scan: JobRef,
+    /// How many jobs of earlier runs are still there.
+    old: u64,
 }
+
+/// When a run was begun.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// By this process.
+    Now,
+    /// By another one, which may be dead or alive.
+    Before,
+}
+
+/// How long what a run left behind is left alone.
+const LEFTOVER: Duration = Duration::from_secs(600);
 
 /// A run that has come to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,18 +66,21 @@ impl Run {
             .await?;
 
         if let Some(scan) = last_scan(&queue).await? {
-            return Ok(Self { queue, resumed: true, scan });
+            return Ok(Self { queue, begun: Begun::Before, scan, old: 0 });
         }
+        // What earlier runs left behind. Not what is recent: another process
+        // may begin, or report, at this very moment.
         for state in [State::Completed, State::Failed, State::Cancelled] {
-            while queue.clean(state, std::time::Duration::ZERO, 1000).await? > 0 {}
+            while queue.clean(state, LEFTOVER, 1000).await? > 0 {}
         }
+        let old = ended(&queue.stats().await?);
         let scan = Scan { dir: Bytes::from(dir.as_os_str()) };
         let scan = queue
             .enqueue(scan)
             // Of two processes that begin at once, one does.
             .dedup_with("scan", OnDuplicate::ReturnExisting, None)
             .await?;
-        Ok(Self { queue, resumed: false, scan: scan.into() })
+        Ok(Self { queue, begun: Begun::Now, scan: scan.into(), old })
     }
 
     /// The id of the run.
@@ -75,20 +93,23 @@ impl Run {
         self.scan.clone()
     }
 
-    /// Whether it has come to its end.
-    pub async fn finished(&self) -> windlass::Result<Option<Finished>> {
-        let client = self.queue.client();
-        let root = client.handle_by_key(self.queue.name().as_str(), &root_key(self.id()))?;
-        match client.job(root.reference()).await? {
-            Some(root) if root.state.is_terminal() => return Ok(Some(Finished::Whole)),
-            Some(_) => return Ok(None),
-            None => {}
+    /// How far it has come: jobs that have ended, and all jobs.
+    pub fn progress(&self, stats: &QueueStats) -> (u64, u64) {
+        let all: u64 = stats.jobs.iter().sum();
+        (ended(stats).saturating_sub(self.old), all.saturating_sub(self.old))
+    }
+
+    /// Whether it has come to its end: the scan, and every job it enqueued.
+    pub async fn finished(&self, stats: &QueueStats) -> windlass::Result<Option<Finished>> {
+        if ended(stats) < stats.jobs.iter().sum() {
+            return Ok(None);
         }
-        let scan = client.job(&self.scan).await?;
-        let failed = scan.is_none_or(|scan| {
-            matches!(scan.state, State::Failed | State::Cancelled | State::Expired)
-        });
-        Ok(failed.then_some(Finished::NotScanned))
+        Ok(match self.queue.client().job(&self.scan).await?.map(|scan| scan.state) {
+            // Without one, another process that shared the work has delivered.
+            None | Some(State::Completed) => Some(Finished::Whole),
+            Some(state) if state.is_terminal() => Some(Finished::NotScanned),
+            Some(_) => None,
+        })
     }
 
     /// Notes that its result is where it belongs, so that the next start
@@ -100,6 +121,10 @@ impl Run {
             Err(error) => Err(error),
         }
     }
+}
+
+fn ended(stats: &QueueStats) -> u64 {
+    State::ALL.into_iter().filter(|state| state.is_terminal()).map(|state| stats.count(state)).sum()
 }
 
 /// The job key of a run's root directory.

@@ -75,7 +75,7 @@ pub async fn scan(job: Scan, context: Context, queue: Data<Queue>) -> Result<u64
         if !prefix.ends_with(b"/") {
             prefix.push(b'/');
         }
-        walk.directory(&mut prefix, true)?;
+        walk.directory(&mut prefix, root_key(run))?;
         walk.flush()?;
         Ok::<_, JobError>(walk.jobs)
     };
@@ -92,7 +92,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Enqueues what is below a directory, then the directory itself.
-    fn directory(&mut self, path: &mut Vec<u8>, is_root: bool) -> Result<JobRef, JobError> {
+    fn directory(&mut self, path: &mut Vec<u8>, key: String) -> Result<JobRef, JobError> {
         let mut entries = Vec::new();
         let mut unreadable = None;
         match list(Path::new(OsStr::from_bytes(path))) {
@@ -102,17 +102,17 @@ impl Walk<'_> {
                     path.extend(name.as_bytes());
                     if kind.is_dir() {
                         path.push(b'/');
-                        entries.push(self.directory(path, false)?);
+                        let key = self.key(path);
+                        entries.push(self.directory(path, key)?);
                     } else if kind.is_file() {
                         entries.push(self.file(path)?);
                     }
                     path.truncate(length);
                 }
             }
-            Err(error) if is_root => return Err(JobError::permanent(error)),
+            Err(error) if key == root_key(self.run) => return Err(JobError::permanent(error)),
             Err(error) => unreadable = Some(error.to_string()),
         }
-        let key = if is_root { root_key(self.run) } else { self.key(path) };
         let name = Bytes::from(OsStr::from_bytes(path));
         let job = self.queue.enqueue(DigestDirectory { path: name, unreadable });
         // A file that cannot be read is no reason not to digest the others.

@@ -3,4 +3,5 @@
 
 mod connect;
 mod digest;
+mod examples;
 mod transaction;

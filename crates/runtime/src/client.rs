@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use windlass_core::backend::{Backend, BackendExt, EnqueueAnswer, Enqueued, Refusal};
+use windlass_core::backend::{
+    Backend, BackendExt, EnqueueAnswer, Enqueued, NoticeStream, Refusal,
+};
 use windlass_core::decide::control::Wish;
 use windlass_core::model::{
-    Filter, FlowId, Job as JobRecord, JobId, JobRef, JobsPage, JobsQuery, NewJob, QueueInfo,
+    Filter, FlowId, Interest, Job as JobRecord, JobId, JobRef, JobsPage, JobsQuery, NewJob, QueueInfo,
     QueueName, QueueStats, Timestamp, WorkerSeen,
 };
 
 use crate::batch::{Batcher, Call};
+use crate::enqueue::{Enqueue, store_all};
 use crate::error::{Error, Result};
 use crate::flow::Flow;
 use crate::handle::JobHandle;
@@ -87,6 +90,29 @@ impl Client {
             Some(name) => self.open_queue(name).await,
             None => Err(Error::NoQueue(J::NAME)),
         }
+    }
+
+    /// Enqueues jobs, of any queues and each with its own choices, in one step,
+    /// all or none, in this order. Answers with a handle for each.
+    ///
+    /// # Errors
+    /// Whatever was wrong with one of them; otherwise as
+    /// [`Flow::enqueue`](crate::Flow::enqueue).
+    pub async fn enqueue_batch<J: 'static>(
+        &self,
+        jobs: impl IntoIterator<Item = Enqueue<J>>,
+    ) -> Result<Vec<JobHandle<J>>> {
+        let prepare = |job: Enqueue<J>| job.prepare().map(|job| (job.job, job.on_duplicate));
+        let jobs = jobs.into_iter().map(prepare).collect::<Result<_>>()?;
+        let of = store_all(self, jobs).await?;
+        Ok(of.into_iter().map(|of| JobHandle::new(self.clone(), of)).collect())
+    }
+
+    /// Notices of what happens, from now on (rule Q6). Hints: some may be
+    /// missed, and nothing depends on one.
+    #[must_use]
+    pub fn watch(&self, interest: Interest) -> NoticeStream {
+        self.backend().watch(interest)
     }
 
     /// Begins a flow: jobs, of any queues, that are enqueued together.

@@ -382,6 +382,30 @@ pub(crate) async fn resolve(
     }
 }
 
+/// Stores jobs in one step, and follows what each caller chose where a
+/// deduplication key is taken. Answers with the job that each one is.
+pub(crate) async fn store_all(
+    client: &Client,
+    jobs: Vec<(NewJob, OnDuplicate)>,
+) -> Result<Vec<JobRef>> {
+    let (jobs, choices): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+    check_graph(&jobs)?;
+    let keyed: Vec<_> = jobs.iter().map(|job| job.dedup.is_some().then(|| job.clone())).collect();
+    let mut of: Vec<_> =
+        jobs.iter().map(|job| JobRef { queue: job.queue.clone(), id: job.id }).collect();
+    let stored = client.store(jobs).await?;
+    let mut failure: Option<Error> = None;
+    for (i, outcome) in stored.outcomes.into_iter().enumerate() {
+        let Some(job) = &keyed[i] else { continue };
+        match resolve(client, job, choices[i], Some(outcome), stored.now).await {
+            Ok(Resolved::Is(id)) => of[i].id = id,
+            Ok(Resolved::Again) => of[i] = store_unique(client, job.clone(), choices[i]).await?,
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    failure.map_or(Ok(of), Err)
+}
+
 /// Many jobs of one type about to be enqueued in one step. Awaiting it does
 /// so, and answers with a handle for each, in order.
 #[must_use = "nothing is enqueued before the builder is awaited"]

@@ -72,6 +72,12 @@ pub enum Error {
     /// A repeatable was put without a schedule.
     #[error("repeatable {0:?} has no schedule; call every(…) or cron(…)")]
     NoSchedule(RepeatableKey),
+    /// A repeatable was put that has no moment left to fire at.
+    #[error(
+        "repeatable {0:?} would never fire: no moment of its schedule lies between its start (or \
+         now) and its end"
+    )]
+    NeverFires(RepeatableKey),
     /// A result is larger than its queue takes.
     #[error("the result has {size} bytes, more than the {max} that the queue takes; return less")]
     ResultTooLarge {

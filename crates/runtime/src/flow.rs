@@ -1,11 +1,11 @@
 //! Flows: graphs of jobs that are enqueued together.
 
-use windlass_core::decide::{OnDuplicate, check_graph};
+use windlass_core::decide::OnDuplicate;
 use windlass_core::model::{FlowId, JobRef, NewJob};
 
 use crate::client::Client;
-use crate::enqueue::{Enqueue, Resolved, resolve};
-use crate::error::{Error, Result};
+use crate::enqueue::{Enqueue, store_all};
+use crate::error::Result;
 
 /// Jobs, of any queues, that are enqueued in one step: all or none (rule N4).
 ///
@@ -73,30 +73,12 @@ impl Flow {
     /// Stores the flow.
     ///
     /// # Errors
-    /// [`Error::Job`] if its jobs wait for each other in a circle,
-    /// [`Error::Refused`] if one waits for a job that does not exist,
-    /// [`Error::Duplicate`] if a deduplication key is taken (the other jobs
-    /// are stored then), [`Error::Store`].
+    /// [`Error::Job`](crate::Error::Job) if its jobs wait for each other in a circle,
+    /// [`Error::Refused`](crate::Error::Refused) if one waits for a job that does not exist,
+    /// [`Error::Duplicate`](crate::Error::Duplicate) if a deduplication key is taken (the other jobs
+    /// are stored then), [`Error::Store`](crate::Error::Store).
     pub async fn enqueue(self) -> Result<StoredFlow> {
-        let (jobs, choices): (Vec<_>, Vec<_>) = self.jobs.into_iter().unzip();
-        check_graph(&jobs)?;
-        let keyed: Vec<_> =
-            jobs.iter().map(|job| job.dedup.is_some().then(|| job.clone())).collect();
-        let mut of: Vec<_> =
-            jobs.iter().map(|job| JobRef { queue: job.queue.clone(), id: job.id }).collect();
-        let stored = self.client.store(jobs).await?;
-        let mut failure: Option<Error> = None;
-        for (i, outcome) in stored.outcomes.into_iter().enumerate() {
-            let Some(job) = &keyed[i] else { continue };
-            match resolve(&self.client, job, choices[i], Some(outcome), stored.now).await {
-                Ok(Resolved::Is(id)) => of[i].id = id,
-                Ok(Resolved::Again) => {
-                    let again = crate::enqueue::store_unique(&self.client, job.clone(), choices[i]);
-                    of[i] = again.await?;
-                }
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        failure.map_or(Ok(StoredFlow { id: self.id, jobs: of }), Err)
+        let jobs = store_all(&self.client, self.jobs).await?;
+        Ok(StoredFlow { id: self.id, jobs })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use windlass_core::backend::{PutRepeatable, RepeatablePut, RepeatablesQuery};
 use windlass_core::decide::repeat::{self, Pause};
 use windlass_core::model::{
-    JobTemplate, Missed, Overlap, PartitionKey, Repeatable, RepeatableKey, RepeatableRecord, Tag,
+    Backoff, JobTemplate, Missed, Overlap, PartitionKey, Repeatable, RepeatableKey, RepeatableRecord, Tag,
     Timestamp,
 };
 use windlass_core::schedule::Schedule;
@@ -129,6 +129,21 @@ impl Repeat {
         self.set(|draft| draft.template.options.priority = priority)
     }
 
+    /// How many further attempts each of its jobs gets after the first one.
+    pub fn retries(self, retries: u32) -> Self {
+        self.set(|draft| draft.template.options.retry.max_attempts = retries.saturating_add(1))
+    }
+
+    /// How long each of its jobs waits between two attempts.
+    pub fn backoff(self, backoff: Backoff) -> Self {
+        self.set(|draft| draft.template.options.retry.backoff = backoff)
+    }
+
+    /// How long one attempt of each of its jobs may run.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.set(|draft| draft.template.options.timeout = Some(timeout))
+    }
+
     /// The partition key of its jobs, which a partitioned queue requires.
     pub fn partition(self, key: impl Into<String>) -> Self {
         let key = key.into();
@@ -176,6 +191,9 @@ impl IntoFuture for Repeat {
                     let record = repeat::put(stored, spec.clone(), now);
                     if let Some(record) = &record {
                         repeat::run_now(record, handle.queue.spec(), fresh_id())?;
+                        if record.next.is_none() && record.fired == 0 {
+                            return Err(Error::NeverFires(record.spec.key.clone()));
+                        }
                     }
                     Ok(record)
                 })

@@ -202,6 +202,10 @@ impl Partition {
     }
 
     /// Where it belongs now.
+    ///
+    /// The moment at which it opens is never too late. It is too early where
+    /// the next to arrive turns out to stand behind one that holds up the
+    /// line: telling would take a look at every arrival.
     fn judge(&mut self, view: View<'_>) -> Listed {
         let View { jobs, limits, now } = view;
         while let Some((_, slot)) = self.arrivals.pop_until((now, u64::MAX)) {

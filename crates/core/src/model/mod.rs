@@ -39,5 +39,5 @@ pub use retry::{Backoff, Retry};
 pub use state::{End, State};
 pub use stats::QueueStats;
 pub use step::{NewStep, Step, StepRecorded};
-pub use time::{Clock, ManualClock, Timestamp, When};
+pub use time::{Clock, InvalidTimestamp, ManualClock, Timestamp, When};
 pub use worker::{Beat, WorkerInfo, WorkerSeen};

@@ -169,8 +169,9 @@ impl Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Keep {
-    /// It is removed in the step that ends it, unless another job depends on
-    /// it.
+    /// It is not kept: its worker removes it in the step that ends it. One
+    /// that others depend on, or that ended otherwise, goes with the next
+    /// cleaning.
     Remove,
     /// So long after it ended.
     For(Duration),

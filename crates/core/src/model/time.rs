@@ -1,9 +1,10 @@
 //! Moments and lengths of time, as the store counts them.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,31 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
+
+impl From<SystemTime> for Timestamp {
+    /// The moment of a wall-clock time, which may lie before the epoch.
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => Self::EPOCH.after(after),
+            Err(before) => Self::EPOCH.before(before.duration()),
+        }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    /// Reads RFC 3339, such as `2024-02-29T12:00:00Z`.
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let moment: jiff::Timestamp = text.parse().map_err(InvalidTimestamp)?;
+        Ok(Self(moment.as_microsecond()))
+    }
+}
+
+/// A text that is not a moment.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("not a moment; use RFC 3339, such as 2024-02-29T12:00:00Z")]
+pub struct InvalidTimestamp(#[source] jiff::Error);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,6 +200,16 @@ mod tests {
         assert_eq!(Timestamp::MAX.after(Duration::MAX), Timestamp::MAX);
         assert_eq!(now.since(Timestamp::MAX), Duration::ZERO);
         assert_eq!(Timestamp::MAX.to_string(), "never");
+    }
+
+    #[test]
+    fn a_moment_is_made_from_text_and_from_wall_clock_time() {
+        let moment: Timestamp = "1970-01-01T00:00:01.5Z".parse().unwrap();
+        assert_eq!(moment.as_micros(), 1_500_000);
+        let second = Duration::from_secs(1);
+        assert_eq!(Timestamp::from(SystemTime::UNIX_EPOCH + second).as_micros(), 1_000_000);
+        assert_eq!(Timestamp::from(SystemTime::UNIX_EPOCH - second).as_micros(), -1_000_000);
+        assert!("yesterday".parse::<Timestamp>().is_err());
     }
 
     #[test]

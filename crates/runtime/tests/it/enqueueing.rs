@@ -84,6 +84,20 @@ async fn an_unknown_dependency_refuses_the_batch_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_batch_gives_each_job_its_own_choices_and_is_all_or_none() {
+    let (client, _) = store();
+    let queue = client.queue("q").partitioned().declare().await.unwrap();
+    let jobs = (0..4).map(|n| queue.enqueue(Number(n)).partition(format!("p{}", n % 2)));
+    let handles = client.enqueue_batch(jobs).await.unwrap();
+    let third = handles[2].job().await.unwrap();
+    assert_eq!(third.partition.unwrap().as_str(), "p0");
+    let one_without = [queue.enqueue(Number(5)).partition("p"), queue.enqueue(Number(6))];
+    let error = client.enqueue_batch(one_without).await.unwrap_err();
+    assert!(matches!(error, Error::Job(_)), "{error}");
+    assert_eq!(queue.stats().await.unwrap().count(State::Waiting), 4);
+}
+
+#[tokio::test]
 async fn a_job_type_can_name_its_queue() {
     let (client, _) = store();
     let error = client.queue_of::<Other>().await.unwrap_err();

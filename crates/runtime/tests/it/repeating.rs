@@ -63,6 +63,11 @@ async fn a_repeatable_that_could_never_fire_is_refused_when_it_is_put() {
     assert!(matches!(none, Error::NoSchedule(_)), "{none}");
     let wrong = queue.repeat("r", Number(1)).cron("61 * * * *", "UTC").await.unwrap_err();
     assert!(matches!(wrong, Error::Schedule(_)), "{wrong}");
+    let never = queue.repeat("r", Number(1)).cron("0 0 30 2 *", "UTC").await.unwrap_err();
+    assert!(matches!(never, Error::NeverFires(_)), "{never}");
+    let over = windlass_runtime::model::Timestamp::EPOCH;
+    let over = queue.repeat("r", Number(1)).every(MINUTE).end(over).await.unwrap_err();
+    assert!(matches!(over, Error::NeverFires(_)), "{over}");
     let split = queue.repeat("r", Number(1)).every(MINUTE).partition("p").await.unwrap_err();
     assert!(matches!(split, Error::Job(_)), "{split}");
 }
