@@ -1,0 +1,5 @@
+-- In:  ?1 queue, ?2 moment, ?3 job.
+-- Out: nothing.
+-- Why: the job says what its entry is, so that it is one step into the table.
+DELETE FROM windlass_expiring
+WHERE queue = ?1 AND moment = ?2 AND job = ?3

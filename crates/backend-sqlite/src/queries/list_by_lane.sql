@@ -1,0 +1,7 @@
+-- In:  the filter's fields and bounds, by name; :list the lanes as a JSON array.
+-- Out: the jobs of a queue in some lanes, of which there are few, in the order of the enqueue sequence.
+-- Why: sorting a few is cheaper than walking past many.
+SELECT /*columns*/ FROM windlass_jobs INDEXED BY windlass_jobs_lane
+WHERE queue = :queue AND lane IN (SELECT value FROM json_each(:list))
+    AND /*filter*/
+ORDER BY seq /*direction*/ LIMIT :limit

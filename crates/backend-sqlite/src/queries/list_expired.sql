@@ -1,0 +1,11 @@
+-- In:  ?1 queue, ?2 now, ?3 and ?4 place behind which to begin, ?5 how many.
+-- Out: the jobs, without payload.
+-- Why: only jobs that can still expire are in the table, in the order of the
+--      page.
+SELECT /*job*/
+FROM (
+    SELECT moment, job FROM windlass_expiring
+    WHERE queue = ?1 AND moment <= ?2 AND (moment, job) > (?3, ?4)
+    ORDER BY moment, job LIMIT ?5
+) CROSS JOIN windlass_jobs ON seq = job
+ORDER BY moment, job

@@ -1,0 +1,8 @@
+-- In:  ?1 queue, ?2 to ?4 lanes of a state, some twice if it has fewer, ?5
+--      cutoff, ?6 seq behind which to begin, ?7 how many.
+-- Out: the jobs, without payload.
+-- Why: the first to be enqueued come first; rare, so that no index is kept for
+--      it.
+SELECT /*job*/ FROM windlass_jobs
+WHERE queue = ?1 AND lane IN (?2, ?3, ?4) AND enqueued_at <= ?5 AND seq > ?6
+ORDER BY seq LIMIT ?7

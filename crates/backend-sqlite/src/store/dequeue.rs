@@ -1,0 +1,285 @@
+//! Leasing jobs.
+
+use std::sync::Arc;
+
+use rusqlite::params;
+use windlass_core::backend::{Again, Ask, Dequeued};
+use windlass_core::model::{Event, Job, Lease, State, Timestamp, Token};
+
+use super::connection::optional;
+use super::lane::{self, Known, hook};
+use super::limits::QueueRoom;
+use super::query::Query;
+use super::{Queue, Store};
+use crate::error::Outcome;
+use crate::record::{HOOKS, TOKEN, unsigned};
+
+/// How many jobs one call may lease.
+const MAX: u32 = 10_000;
+
+/// A job that was read to be leased.
+struct Candidate {
+    job: Job,
+    seq: i64,
+    /// The token of its last lease.
+    token: u64,
+    /// What else knows it.
+    hooks: i64,
+}
+
+impl Candidate {
+    /// Its expiry, if that can still come to pass.
+    fn expiring(&self) -> Option<i64> {
+        let expires = self.job.expires.filter(|_| !self.job.has_started());
+        expires.map(|moment| moment.as_micros())
+    }
+}
+
+impl Store<'_> {
+    /// Leases the first jobs of a queue that are due and inside its limits.
+    pub(crate) fn dequeue(&mut self, ask: &Ask) -> Outcome<Dequeued> {
+        let queue = self.queue(&ask.queue)?;
+        let answer =
+            |jobs, again| Dequeued { jobs, spec: Arc::clone(&queue.spec), now: self.now, again };
+        if queue.paused {
+            return Ok(answer(Vec::new(), Again::OnNotice));
+        }
+        self.release_due(&queue)?;
+        let room = self.queue_room(&queue)?;
+        let wanted = ask.max.min(MAX).min(room.free());
+        let jobs = if queue.spec.partitions.is_some() {
+            self.wake_partitions(queue.id)?;
+            self.lease_from_lines(&queue, ask, wanted)?
+        } else {
+            self.lease_in_order(&queue, ask, wanted)?
+        };
+        if !jobs.is_empty() {
+            let started = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+            self.counters.add(queue.id, State::Waiting, -i64::from(started));
+            self.counters.add(queue.id, State::Active, i64::from(started));
+            if queue.spec.limits.rate.is_some() {
+                self.note_starts(queue.id, "", started)?;
+            }
+            self.forget_starts(&queue)?;
+            for job in &jobs {
+                self.news.happened(|| job.reference(), Event::Started);
+            }
+        }
+        let again = self.again(&queue)?;
+        Ok(Dequeued { jobs, spec: Arc::clone(&queue.spec), now: self.now, again })
+    }
+
+    /// Puts jobs whose moment has come in line.
+    pub(crate) fn release_due(&mut self, queue: &Queue) -> Outcome<()> {
+        let now = self.now.as_micros();
+        let first = self.first_in_lane(queue.id, lane::SCHEDULED)?;
+        if first.is_none_or(|first| first > now) {
+            return Ok(());
+        }
+        if queue.spec.partitions.is_some() {
+            self.unjudge_all(queue.id, Query::DuePartitions, params![queue.id, now])?;
+            self.statements.get(Query::ReleaseDueLines)?.execute(params![queue.id, now])?;
+        }
+        if queue.spec.aging.is_some() {
+            self.statements.get(Query::ReleaseDueAged)?.execute(params![queue.id, now])?;
+        }
+        let come = self.statements.get(Query::ReleaseDue)?.execute(params![queue.id, now])?;
+        let come = i64::try_from(come).unwrap_or(i64::MAX);
+        self.counters.add(queue.id, State::Scheduled, -come);
+        self.counters.add(queue.id, State::Waiting, come);
+        Ok(())
+    }
+
+    fn lease_in_order(&mut self, queue: &Queue, ask: &Ask, wanted: u32) -> Outcome<Vec<Job>> {
+        let mut jobs = Vec::new();
+        loop {
+            let missing = wanted - u32::try_from(jobs.len()).unwrap_or(wanted);
+            if missing == 0 {
+                return Ok(jobs);
+            }
+            let found = self.candidates(Query::ReadReady, params![queue.id, missing])?;
+            let last_page = found.len() < missing as usize;
+            let (expired, ready): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|job| self.is_expired(job.expiring()));
+            for job in expired {
+                self.park(&job.job, job.seq, queue, lane::READY)?;
+            }
+            if !ready.is_empty() {
+                // With the expired ones gone, these are the first.
+                self.statements.get(Query::LeaseReady)?.execute(params![
+                    queue.id,
+                    i64::try_from(ready.len()).unwrap_or(i64::MAX),
+                    self.now.after(ask.lease).as_micros(),
+                    ask.worker.as_bytes(),
+                    self.now.as_micros(),
+                ])?;
+            }
+            for candidate in ready {
+                jobs.push(self.leased(candidate, queue, ask, lane::READY)?);
+            }
+            if last_page {
+                return Ok(jobs);
+            }
+        }
+    }
+
+    /// One by one, because each start may change what may start next.
+    fn lease_from_lines(&mut self, queue: &Queue, ask: &Ask, wanted: u32) -> Outcome<Vec<Job>> {
+        let mut jobs = Vec::new();
+        let rate = queue.spec.partitions.as_ref().and_then(|p| p.limits.rate);
+        while jobs.len() < wanted as usize {
+            let Some((partition, seq)) = self.next_to_start(queue)? else {
+                break;
+            };
+            for candidate in self.candidates(Query::ReadJob, [seq])? {
+                self.statements.get(Query::LeaseJob)?.execute(params![
+                    seq,
+                    self.now.after(ask.lease).as_micros(),
+                    ask.worker.as_bytes(),
+                    self.now.as_micros(),
+                ])?;
+                jobs.push(self.leased(candidate, queue, ask, lane::IN_LINE)?);
+            }
+            if rate.is_some() {
+                self.note_starts(queue.id, &partition, 1)?;
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// A job as it is now that its row says that it is leased.
+    fn leased(
+        &mut self,
+        candidate: Candidate,
+        queue: &Queue,
+        ask: &Ask,
+        lane: i64,
+    ) -> Outcome<Job> {
+        let Candidate { mut job, seq, token, hooks } = candidate;
+        if hooks & hook::AT_START != 0 {
+            let known = Known::of(&job, seq, queue.id);
+            self.leave(known, lane)?;
+            self.arrive(known, lane::ACTIVE, false)?;
+        }
+        job.state = State::Active;
+        job.version += 1;
+        job.started_at = Some(self.now);
+        job.lease = Some(Lease {
+            token: Token(token + 1),
+            until: self.now.after(ask.lease),
+            worker: ask.worker,
+        });
+        Ok(job)
+    }
+
+    /// The first job in line that has not expired, and its partition. What has
+    /// expired leaves its line.
+    fn next_to_start(&mut self, queue: &Queue) -> Outcome<Option<(Arc<str>, i64)>> {
+        while let Some((partition, seq)) = self.next_in_line(queue.id)? {
+            let expiring: Option<i64> =
+                self.statements.get(Query::ReadExpiring)?.query_row([seq], |row| row.get(0))?;
+            if !self.is_expired(expiring) {
+                return Ok(Some((partition, seq)));
+            }
+            if let Some(job) = self.find_by_seq(seq)? {
+                self.park(&job, seq, queue, lane::IN_LINE)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn candidates(
+        &mut self,
+        query: Query,
+        params: impl rusqlite::Params,
+    ) -> Outcome<Vec<Candidate>> {
+        let now = self.now;
+        let mut found = Vec::new();
+        let mut rows = self.statements.get(query)?.query(params)?;
+        while let Some(row) = rows.next()? {
+            found.push(Candidate {
+                seq: row.get(0)?,
+                token: unsigned(row.get(TOKEN)?),
+                hooks: row.get(HOOKS)?,
+                job: self.codec.whole_job(row, now)?,
+            });
+        }
+        Ok(found)
+    }
+
+    fn is_expired(&self, expiring: Option<i64>) -> bool {
+        expiring.is_some_and(|moment| moment <= self.now.as_micros())
+    }
+
+    /// Takes a job past its expiry out of the order, so that no later dequeue
+    /// comes across it. It goes on waiting for core's decision.
+    fn park(&mut self, job: &Job, seq: i64, queue: &Queue, lane: i64) -> Outcome<()> {
+        self.statements.get(Query::ParkJob)?.execute([seq])?;
+        let known = Known::of(job, seq, queue.id);
+        self.leave(known, lane)?;
+        self.arrive(known, lane::PARKED, false)
+    }
+
+    /// When to ask again, after what could be leased has been.
+    fn again(&mut self, queue: &Queue) -> Outcome<Again> {
+        let room = self.queue_room(queue)?;
+        let more = self.has_more(queue)?;
+        if more && room.free() > 0 {
+            return Ok(Again::Now);
+        }
+        // Without more to start, the first job to become eligible does so at
+        // its own moment; a limit that is used up until later puts it off.
+        let eligible = if more { Some(Timestamp::EPOCH) } else { self.next_eligible(queue)? };
+        let again = eligible.and_then(|moment| put_off(moment, &room));
+        Ok(again.map_or(Again::OnNotice, Again::At))
+    }
+
+    /// Whether a further job could start if the limits of the queue allowed.
+    fn has_more(&mut self, queue: &Queue) -> Outcome<bool> {
+        if queue.spec.partitions.is_some() {
+            return Ok(self.next_to_start(queue)?.is_some());
+        }
+        loop {
+            let first: Option<(i64, Option<i64>)> = optional(
+                self.statements
+                    .get(Query::FirstReady)?
+                    .query_row([queue.id], |row| Ok((row.get(0)?, row.get(1)?))),
+            )?;
+            match first {
+                None => return Ok(false),
+                Some((seq, expiring)) if self.is_expired(expiring) => {
+                    if let Some(job) = self.find_by_seq(seq)? {
+                        self.park(&job, seq, queue, lane::READY)?;
+                    }
+                }
+                Some(_) => return Ok(true),
+            }
+        }
+    }
+
+    /// When the next job becomes eligible by the passing of time.
+    fn next_eligible(&mut self, queue: &Queue) -> Outcome<Option<Timestamp>> {
+        let due: Option<i64> =
+            optional(self.statements.get(Query::NextDue)?.query_row([queue.id], |row| row.get(0)))?;
+        let due = due.map(Timestamp::from_micros);
+        if queue.spec.partitions.is_none() {
+            return Ok(due);
+        }
+        let lines = self.lines_again(queue.id)?;
+        Ok([due, lines].into_iter().flatten().min())
+    }
+}
+
+/// The moment at which the limits of a queue let a job start that could
+/// otherwise start at `moment`. `None`: not by the passing of time.
+fn put_off(moment: Timestamp, room: &QueueRoom) -> Option<Timestamp> {
+    let mut moment = moment;
+    for room in [room.slots, room.starts].into_iter().flatten() {
+        if room.free == 0 {
+            moment = moment.max(room.again?);
+            // A lease that runs out is reason enough to look.
+            break;
+        }
+    }
+    Some(moment)
+}

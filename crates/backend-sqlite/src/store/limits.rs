@@ -1,0 +1,99 @@
+//! What limits leave room for. Core judges; this file counts.
+
+use rusqlite::params;
+use windlass_core::decide::limit::{Room, horizon, slots, starts};
+use windlass_core::model::{Rate, Timestamp};
+
+use super::query::Query;
+use super::{Queue, Store, lane};
+use crate::error::Outcome;
+
+/// What the limits of a whole queue leave room for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueRoom {
+    /// Bound on leases.
+    pub(crate) slots: Option<Room>,
+    /// Bound on starts.
+    pub(crate) starts: Option<Room>,
+}
+
+impl QueueRoom {
+    /// How many jobs may start.
+    pub(crate) fn free(&self) -> u32 {
+        let free = |room: Option<Room>| room.map_or(u32::MAX, |room| room.free);
+        free(self.slots).min(free(self.starts))
+    }
+}
+
+impl Store<'_> {
+    /// What the limits of a queue leave room for now.
+    pub(crate) fn queue_room(&mut self, queue: &Queue) -> Outcome<QueueRoom> {
+        let limits = &queue.spec.limits;
+        let slots = match limits.concurrency {
+            None => None,
+            Some(limit) => {
+                let held = self.count(queue.id, windlass_core::model::State::Active)?;
+                let first = self.first_in_lane(queue.id, lane::ACTIVE)?;
+                Some(slots(limit, held, first.map(Timestamp::from_micros)))
+            }
+        };
+        let starts = match limits.rate {
+            None => None,
+            Some(rate) => Some(self.room_to_start(queue.id, "", rate)?),
+        };
+        Ok(QueueRoom { slots, starts })
+    }
+
+    /// What a rate leaves room for now; the owner is a partition, or empty for
+    /// the queue itself.
+    pub(crate) fn room_to_start(&mut self, queue: i64, owner: &str, rate: Rate) -> Outcome<Room> {
+        let log = self.starts_since(queue, owner, horizon(rate, self.now))?;
+        Ok(starts(rate, self.now, log))
+    }
+
+    /// The starts after a moment, oldest first.
+    pub(crate) fn starts_since(
+        &mut self,
+        queue: i64,
+        owner: &str,
+        horizon: Timestamp,
+    ) -> Outcome<Vec<(Timestamp, u32)>> {
+        let mut rows = self.statements.get(Query::ReadStarts)?.query(params![
+            queue,
+            owner,
+            horizon.as_micros()
+        ])?;
+        let mut log = Vec::new();
+        while let Some(row) = rows.next()? {
+            log.push((Timestamp::from_micros(row.get(0)?), row.get(1)?));
+        }
+        Ok(log)
+    }
+
+    /// Notes that jobs of an owner start now.
+    pub(crate) fn note_starts(&mut self, queue: i64, owner: &str, jobs: u32) -> Outcome<()> {
+        self.statements.get(Query::AddStarts)?.execute(params![
+            queue,
+            owner,
+            self.now.as_micros(),
+            jobs
+        ])?;
+        Ok(())
+    }
+
+    /// Forgets starts that no window of the queue reaches any more.
+    pub(crate) fn forget_starts(&mut self, queue: &Queue) -> Outcome<()> {
+        let now = self.now;
+        if let Some(rate) = queue.spec.limits.rate {
+            self.statements
+                .get(Query::ForgetQueueStarts)?
+                .execute(params![queue.id, horizon(rate, now).as_micros()])?;
+        }
+        if let Some(rate) = queue.spec.partitions.as_ref().and_then(|p| p.limits.rate) {
+            self.statements
+                .get(Query::ForgetPartitionStarts)?
+                .execute(params![queue.id, horizon(rate, now).as_micros()])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! The only place that talks to SQLite.
+//!
+//! A [`Store`] is a connection and what is known about the file; each of the
+//! files beside this one adds the methods of one concern. The same methods run
+//! on the writer's connection, on readers, and inside a caller's transaction.
+
+mod apply;
+mod clean;
+pub(crate) mod connection;
+mod counters;
+mod dedup;
+mod dependencies;
+mod dequeue;
+pub(crate) mod enqueue;
+mod inbox;
+pub(crate) mod lane;
+mod lease;
+mod limits;
+mod listing;
+mod partitions;
+pub(crate) mod query;
+mod queues;
+pub(crate) mod rare;
+pub(crate) mod reader;
+mod repeatables;
+mod steps;
+mod workers;
+pub(crate) mod writer;
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use windlass_core::model::{Clock, QueueName, QueueSpec, Timestamp};
+
+use self::counters::Counters;
+use self::query::{Query, Statements};
+use crate::error::Outcome;
+use crate::record::{Codec, EncodedOptions};
+use crate::wakeup::News;
+
+/// The present moment, by the store's clock. Nothing else asks for the time.
+pub(crate) fn now(clock: &Clock) -> Timestamp {
+    match clock {
+        Clock::Manual(clock) => clock.now(),
+        Clock::Store => {
+            let since = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default();
+            Timestamp::EPOCH.after(since)
+        }
+    }
+}
+
+/// A queue, as the transaction at hand sees it.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) id: i64,
+    pub(crate) name: QueueName,
+    pub(crate) spec: Arc<QueueSpec>,
+    pub(crate) paused: bool,
+}
+
+/// A connection, its statements, and what the transaction at hand has gathered.
+pub(crate) struct Store<'c> {
+    pub(crate) conn: &'c Connection,
+    clock: Clock,
+    statements: Statements<'c>,
+    codec: Codec<'c>,
+    /// Declarations by their stored text: decoding one at each transaction
+    /// would cost more than reading it.
+    specs: HashMap<i64, (Vec<u8>, Arc<QueueSpec>)>,
+    queues: HashMap<QueueName, Rc<Queue>>,
+    options: EncodedOptions,
+    /// The store's time of this transaction.
+    now: Timestamp,
+    /// The next enqueue sequence, once it has been read.
+    next_seq: Option<i64>,
+    /// What is not yet written to the counters.
+    counters: Counters,
+    /// Partitions whose line or leases have changed since they were judged.
+    unjudged: BTreeSet<(i64, Arc<str>)>,
+    /// What is to be told after the commit.
+    pub(crate) news: News,
+}
+
+impl<'c> Store<'c> {
+    pub(crate) fn new(conn: &'c Connection, clock: Clock) -> Self {
+        Self {
+            conn,
+            clock,
+            statements: Statements::new(conn),
+            codec: Codec::new(conn),
+            specs: HashMap::new(),
+            queues: HashMap::new(),
+            options: EncodedOptions::default(),
+            now: Timestamp::EPOCH,
+            next_seq: None,
+            counters: Counters::default(),
+            unjudged: BTreeSet::new(),
+            news: News::default(),
+        }
+    }
+
+    /// Begins a transaction's bookkeeping. To be called when the transaction
+    /// has begun and holds its lock or its snapshot: whatever it sees was then
+    /// written at an earlier time than its own.
+    pub(crate) fn begin(&mut self) {
+        self.now = now(&self.clock);
+        self.next_seq = None;
+        self.queues.clear();
+        self.counters.clear();
+        self.unjudged.clear();
+        self.news.clear();
+    }
+
+    /// Forgets what may not be so, after a transaction has failed.
+    pub(crate) fn forget(&mut self) {
+        self.codec.forget_queues();
+        self.begin();
+    }
+
+    /// Writes what the transaction has gathered. To be called before it
+    /// commits.
+    pub(crate) fn flush(&mut self) -> Outcome<()> {
+        self.judge_partitions()?;
+        if let Some(next_seq) = self.next_seq {
+            self.statements.get(Query::WriteNextSeq)?.execute([next_seq])?;
+        }
+        self.counters.write(&mut self.statements)
+    }
+
+    /// The next enqueue sequence.
+    fn next_seq(&mut self) -> Outcome<i64> {
+        let seq = match self.next_seq {
+            Some(seq) => seq,
+            None => self.statements.get(Query::ReadNextSeq)?.query_row([], |row| row.get(0))?,
+        };
+        self.next_seq = Some(seq);
+        Ok(seq)
+    }
+}
