@@ -45,6 +45,11 @@
 //! With `WINDLASS_DEAF=1` the whole suite runs behind [`Deaf`], which drops
 //! every notice, and must pass just so.
 //!
+//! # The suite can fail
+//!
+//! Each run also plants faults in the store, one at a time, and checks that the
+//! case meant for it finds each: `faults::…`.
+//!
 //! # The rules
 //!
 //! [`rules`] has the list; `cargo run -p windlass-conformance --bin rules`
@@ -52,10 +57,11 @@
 
 mod cases;
 mod deaf;
+mod faults;
 mod fixture;
 mod harness;
 pub mod rules;
 
 pub use async_trait::async_trait;
 pub use deaf::Deaf;
-pub use harness::{Case, Context, Stores, all_cases, main, trials};
+pub use harness::{Case, Stores, all_cases, main, trials};

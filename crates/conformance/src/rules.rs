@@ -75,20 +75,20 @@ pub const RULES: &[Rule] = &[
     rule("L3", "A lease that ran out can be taken over, which counts a stall; too many of those fail the job."),
     rule("L4", "Any process takes over, page by page, and no job that cannot be helped holds the others up."),
     rule("L5", "A worker's identity is drawn anew at each start and fences nothing.")
-        .held(Held::HereAnd("that it is drawn: the runtime's tests, crates/runtime/tests/worker.rs")),
+        .held(Held::HereAnd("that it is drawn: crates/runtime/tests/it/handlers.rs")),
     // Outcome
     rule("R1", "Success keeps its result; failure is tried again until its attempts are used up, and the last errors are kept."),
     rule("R2", "The wait before another attempt follows the job's policy exactly, with jitter that can be repeated."),
     rule("R3", "Snoozing puts a job off and uses no attempt."),
     rule("R4", "A time-out or a panic is a failure of its own kind and harms nothing else.")
-        .held(Held::HereAnd("the time-out and the panic themselves: crates/runtime/tests/worker.rs")),
+        .held(Held::HereAnd("the time-out and the panic themselves: crates/runtime/tests/it/failing.rs")),
     rule("R5", "A job that has not started by its expiry ends as expired and is never leased."),
     rule("R6", "Where the store has transactions, a job can be completed inside its handler's own.").held(IN_TRANSACTIONS),
     rule("R7", "One settle that fails does not fail the others of its batch."),
     // Control
     rule("D1", "A scheduled or waiting job can be moved to another moment, or to now."),
     rule("C1", "Cancelling ends a job that does not run at once, tells one that runs, and rules out another attempt.")
-        .held(Held::HereAnd("the grace period: crates/runtime/tests/worker.rs")),
+        .held(Held::HereAnd("the grace period: crates/runtime/tests/it/control.rs")),
     rule("C2", "An ended job can be retried: attempts start afresh and the history stays."),
     rule("C3", "Cancel, retry and remove have forms that take a filter and report how many."),
     // Limits

@@ -361,7 +361,7 @@ pub(crate) async fn resolve(
     };
     match outcome {
         Some(Enqueued::Duplicate(existing)) => {
-            match conflict(&existing, now, on_duplicate, &job.payload, job.due) {
+            match conflict(&existing, now, on_duplicate, job) {
                 Conflict::Reject => reject(existing.id),
                 Conflict::ReturnExisting => Ok(Resolved::Is(existing.id)),
                 Conflict::Replace(transition) => {

@@ -43,7 +43,8 @@ impl Store {
         touched: &mut Vec<JobId>,
     ) -> Applied {
         self.tick(self.jobs[slot].queue, now);
-        if !holds(&self.jobs[slot], transition.guard) {
+        let record = &self.jobs[slot];
+        if !transition.guard.holds(record.version, record.stand.lease().copied(), now) {
             return Applied::Stale(Box::new(self.view(slot, now, Detail::Summary)));
         }
         if matches!(transition.to, Target::Pending { .. })
@@ -188,11 +189,4 @@ impl News {
             extra.expires = None;
         }
     }
-}
-
-fn holds(record: &Record, guard: Guard) -> bool {
-    let leased = guard
-        .lease
-        .is_none_or(|token| record.stand.lease().is_some_and(|lease| lease.token == token));
-    leased && record.version == guard.version
 }

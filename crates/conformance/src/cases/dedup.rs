@@ -21,6 +21,7 @@ case_table! {
     [E4] debounce_replaces_payload_and_moment_of_a_job_that_has_not_started,
     [E4] debounce_leaves_a_job_that_has_started_alone,
     [E4] debounce_puts_off_to_its_latest_moment_and_no_further,
+    [E4] a_debounce_after_the_latest_moment_keeps_the_place,
     [E4] throttle_holds_the_key_for_its_period_and_to_the_moment,
     [E4] throttle_holds_the_key_even_if_its_job_is_removed,
     [E4] a_live_job_has_its_key_longer_than_its_period,
@@ -143,9 +144,10 @@ async fn rejecting_and_returning_leave_the_existing_job_as_it_is(ctx: &Context) 
         (OnDuplicate::ReturnExisting, Conflict::ReturnExisting),
     ] {
         let draft = queue.job().dedup_with("k", choice, None).payload(payload.clone());
+        let new = queue.new_job(draft.clone());
         let existing = duplicate(&queue, draft).await;
         assert_eq!(existing.id, job.id);
-        assert_eq!(conflict(&existing, ctx.now(), choice, &payload, When::Now), follows);
+        assert_eq!(conflict(&existing, ctx.now(), choice, &new), follows);
     }
     assert_eq!(queue.see(&job).await, before);
 }
@@ -155,10 +157,10 @@ const DEBOUNCE: OnDuplicate = OnDuplicate::Replace { latest: None };
 /// Does what a client does when a debounced job meets its predecessor.
 async fn debounce(queue: &Queue, choice: OnDuplicate, payload: &str, due: When) -> Applied {
     let draft = queue.job().dedup_with("k", choice, None).payload(payload.to_owned()).due(due);
+    let new = queue.new_job(draft.clone());
     let existing = duplicate(queue, draft).await;
     let now = queue.stats().await.now;
-    let payload = Payload::from(payload.to_owned());
-    match conflict(&existing, now, choice, &payload, due) {
+    match conflict(&existing, now, choice, &new) {
         Conflict::Replace(transition) => queue.apply(*transition).await,
         other => panic!("expected Replace, not {other:?}"),
     }
@@ -190,10 +192,10 @@ async fn debounce_replaces_payload_and_moment_of_a_job_that_has_not_started(ctx:
 async fn debounce_leaves_a_job_that_has_started_alone(ctx: &Context) {
     let queue = ctx.queue("q").await;
     queue.add(queue.job().dedup_with("k", DEBOUNCE, None)).await;
-    let payload = Payload::from("new");
+    let new = queue.new_job(queue.job().dedup_with("k", DEBOUNCE, None).payload("new"));
     let leased = queue.take_one().await;
     let active = duplicate(&queue, queue.job().dedup("k")).await;
-    let decided = |job: &Job| conflict(job, ctx.now(), DEBOUNCE, &payload, When::Now);
+    let decided = |job: &Job| conflict(job, ctx.now(), DEBOUNCE, &new);
     assert_eq!(decided(&active), Conflict::ReturnExisting);
     queue.settled(&leased, failure("again")).await;
     let retried = duplicate(&queue, queue.job().dedup("k")).await;
@@ -225,6 +227,24 @@ async fn debounce_puts_off_to_its_latest_moment_and_no_further(ctx: &Context) {
     }
     ctx.clock().set(begin.after(secs(25)));
     assert_eq!(queue.take_one().await.id, job.id);
+}
+
+/// Once its latest moment has passed, a debounced job keeps its place in line:
+/// it is changed, and still runs in its turn.
+async fn a_debounce_after_the_latest_moment_keeps_the_place(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let choice = OnDuplicate::Replace { latest: Some(secs(25)) };
+    let due = When::After(secs(10));
+    let job = queue.add(queue.job().dedup_with("k", choice, None).due(due)).await;
+    ctx.advance(secs(10));
+    debounce(&queue, choice, "to the latest", When::After(secs(60))).await;
+    ctx.advance(secs(15));
+    let later = queue.add_one().await;
+    ctx.advance(secs(5));
+    assert!(matches!(debounce(&queue, choice, "changed", due).await, Applied::Applied));
+    let leased = queue.take(2).await;
+    assert_eq!(ids(&leased), [job.id, later.id]);
+    assert_eq!(leased[0].payload, Some(Payload::from("changed")));
 }
 
 /// Asserts until when a key is held, and by which job.

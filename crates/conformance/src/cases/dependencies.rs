@@ -1,15 +1,13 @@
-//! Jobs that wait for other jobs, and flows.
+//! Jobs that wait for other jobs.
 
 use windlass_core::BackendExt;
-use windlass_core::backend::{
-    Applied, CleanWhich, ControlError, EnqueueAnswer, Enqueued, Overdue, Refusal,
-};
+use windlass_core::backend::{Applied, Enqueued, Overdue, Refusal};
 use windlass_core::decide::control::Wish;
 use windlass_core::decide::{InvalidJob, Outcome, check_graph};
-use windlass_core::model::{Dependency, Filter, Job, JobRef, Keep, NewJob, Payload, State, When};
+use windlass_core::model::{Dependency, Job, JobRef, Payload, State, When};
 
 use crate::fixture::{
-    Queue, TICK, done, failure, failure_for_good, ids, ids_of, is_applied, secs, stale, success,
+    Queue, TICK, done, failure, failure_for_good, ids, ids_of, is_applied, secs, success,
 };
 use crate::harness::{Context, case_table};
 
@@ -28,11 +26,6 @@ case_table! {
     [N2] by_choice_a_dependent_runs_once_all_have_ended_however_they_ended,
     [N3] a_dependent_reads_its_dependencies_results,
     [N3] the_dependents_of_a_job_are_listed_in_the_order_of_enqueue,
-    [N4] a_flow_is_enqueued_atomically,
-    [N4] a_flow_can_be_looked_at_and_cancelled_whole,
-    [N5] cleaning_never_removes_what_a_job_that_has_not_ended_depends_on,
-    [N5] a_release_that_was_lost_is_found_by_the_sweep,
-    [N5] a_job_that_gains_a_dependent_while_it_runs_is_not_removed_as_it_ends,
     [] an_answer_names_the_jobs_that_it_left_without_an_open_dependency,
     [] having_dependents_raises_the_version_once,
 }
@@ -129,18 +122,6 @@ async fn a_dependency_may_stand_before_or_behind_its_dependent_in_the_batch(ctx:
     assert_eq!(order, [1, 4, 0, 2, 3].map(|i: usize| refs[i].id));
 }
 
-/// What became of a single new job, with what the answer named as unblocked.
-async fn enqueue_raw(queue: &Queue, job: crate::fixture::Draft) -> (JobRef, Vec<Job>) {
-    let reference = JobRef { queue: queue.spec.name.clone(), id: job.0.id };
-    match queue.enqueue(vec![job]).await {
-        EnqueueAnswer::Stored { outcomes, unblocked, .. } => {
-            assert_eq!(outcomes, [Enqueued::Stored]);
-            (reference, unblocked)
-        }
-        refused @ EnqueueAnswer::Refused { .. } => panic!("{refused:?}"),
-    }
-}
-
 /// A dependency that already completed counts as met. Jobs of the batch that
 /// wait for nothing that is still open are named, without payload.
 async fn a_dependency_that_already_completed_counts_as_met(ctx: &Context) {
@@ -148,10 +129,10 @@ async fn a_dependency_that_already_completed_counts_as_met(ctx: &Context) {
     let met = queue.add_one().await;
     queue.work(done()).await;
     let open = queue.add(queue.job().after(secs(60))).await;
-    let (job, unblocked) = enqueue_raw(&queue, queue.job().depends_on([&met, &open])).await;
+    let (job, unblocked) = queue.add_raw(queue.job().depends_on([&met, &open])).await;
     assert_eq!(unblocked, []);
     assert_eq!(counts(&queue, &job).await, (1, 0));
-    let (job, unblocked) = enqueue_raw(&queue, queue.job().depends_on([&met])).await;
+    let (job, unblocked) = queue.add_raw(queue.job().depends_on([&met])).await;
     assert_eq!(ids(&unblocked), [job.id]);
     assert_eq!((unblocked[0].state, &unblocked[0].payload), (State::Blocked, &None));
     assert_eq!(counts(&queue, &job).await, (0, 0));
@@ -169,7 +150,7 @@ async fn a_dependency_that_already_ended_otherwise_counts_as_broken(ctx: &Contex
     queue.control(&cancelled, Wish::Cancel).await;
     let open = queue.add(queue.job().after(secs(60))).await;
     let on = [failed, cancelled, open];
-    let (job, unblocked) = enqueue_raw(&queue, queue.job().depends_on(&on)).await;
+    let (job, unblocked) = queue.add_raw(queue.job().depends_on(&on)).await;
     assert_eq!(ids(&unblocked), [job.id]);
     assert_eq!(counts(&queue, &job).await, (1, 2));
     queue.backend().release(unblocked).await.expect("release");
@@ -354,160 +335,6 @@ async fn the_dependents_of_a_job_are_listed_in_the_order_of_enqueue(ctx: &Contex
     assert_eq!(states, [State::Waiting, State::Completed, State::Waiting]);
     assert!(queue.control(&dependents[0], Wish::Remove).await);
     assert_eq!(ids(&read().await), ids_of(&dependents[1..]));
-}
-
-/// A diamond of four jobs: 1 and 2 wait for 0, and 3 for both.
-fn diamond(ctx: &Context, queue: &Queue) -> (windlass_core::model::FlowId, Vec<NewJob>) {
-    let flow = ctx.ids().flow();
-    let drafts: Vec<_> = (0..4).map(|_| queue.job().flow(flow)).collect();
-    let refs: Vec<_> = drafts
-        .iter()
-        .map(|draft| JobRef { queue: queue.spec.name.clone(), id: draft.0.id })
-        .collect();
-    let edges: [&[usize]; 4] = [&[], &[0], &[0], &[1, 2]];
-    let drafts = drafts
-        .into_iter()
-        .zip(edges)
-        .map(|(draft, on)| draft.depends_on(on.iter().map(|i| &refs[*i])));
-    (flow, queue.new_jobs(drafts.collect()))
-}
-
-fn of_flow(flow: windlass_core::model::FlowId) -> Filter {
-    Filter { flow: Some(flow), ..Filter::default() }
-}
-
-/// A flow (a graph of jobs) is enqueued atomically.
-async fn a_flow_is_enqueued_atomically(ctx: &Context) {
-    let queue = ctx.queue("q").await;
-    let (flow, jobs) = diamond(ctx, &queue);
-    let mut broken = jobs.clone();
-    let unknown = JobRef { queue: queue.spec.name.clone(), id: ctx.ids().job() };
-    broken[3].depends_on.push(unknown);
-    let answer = queue.backend().enqueue(broken).await.expect("enqueue");
-    assert!(matches!(answer, EnqueueAnswer::Refused { index: 3, .. }), "{answer:?}");
-    assert_eq!(queue.list(of_flow(flow)).await, []);
-    let answer = queue.backend().enqueue(jobs).await.expect("enqueue");
-    assert!(matches!(answer, EnqueueAnswer::Stored { .. }), "{answer:?}");
-    assert_eq!(queue.list(of_flow(flow)).await.len(), 4);
-}
-
-/// Can be looked at and cancelled whole.
-async fn a_flow_can_be_looked_at_and_cancelled_whole(ctx: &Context) {
-    let queue = ctx.queue("q").await;
-    let (flow, jobs) = diamond(ctx, &queue);
-    let expected: Vec<_> = jobs.iter().map(|job| job.id).collect();
-    let (other, others) = diamond(ctx, &queue);
-    for jobs in [jobs, others] {
-        queue.backend().enqueue(jobs).await.expect("enqueue");
-    }
-    let listed = queue.list(of_flow(flow)).await;
-    assert_eq!(ids(&listed), expected);
-    assert!(listed.iter().all(|job| job.flow == Some(flow)));
-    queue.work(done()).await;
-    let cancelled = ctx.backend().control_all(of_flow(flow), Wish::Cancel).await;
-    // The last one may have been cancelled as a dependent, before its turn.
-    let cancelled = cancelled.expect("control_all");
-    assert!((2..=3).contains(&cancelled), "{cancelled} cancelled");
-    let states: Vec<_> = queue.list(of_flow(flow)).await.iter().map(|job| job.state).collect();
-    let [completed, cancelled] = [State::Completed, State::Cancelled];
-    assert_eq!(states, [completed, cancelled, cancelled, cancelled]);
-    let untouched = queue.list(of_flow(other)).await;
-    assert!(untouched.iter().all(|job| !job.state.is_terminal()));
-}
-
-/// Cleaning never removes a job that one which has not ended depends on.
-async fn cleaning_never_removes_what_a_job_that_has_not_ended_depends_on(ctx: &Context) {
-    let queue = ctx.queue("q").await;
-    let needed = queue.add_one().await;
-    queue.work(done()).await;
-    let blocker = queue.add(queue.job().after(secs(30))).await;
-    let last = queue.add(queue.job().depends_on([&needed, &blocker])).await;
-    let other = queue.add_one().await;
-    queue.work(done()).await;
-    let clean = async || {
-        let age = queue.clean(State::Completed, CleanWhich::OlderThan(secs(0)), 99).await;
-        age + queue.clean(State::Completed, CleanWhich::BeyondNewest(0), 99).await
-    };
-    assert_eq!(clean().await, 1);
-    assert_eq!(queue.find(&other).await, None);
-    // Not one that waits, or runs, either.
-    match ctx.backend().control(&blocker, Wish::Remove).await {
-        Err(ControlError::Needed(job, by)) => assert_eq!((job, by), (blocker.id, last.id)),
-        other => panic!("expected Needed, not {other:?}"),
-    }
-    let waiting = CleanWhich::OlderThan(secs(0));
-    assert_eq!(queue.clean(State::Scheduled, waiting, 99).await, 0);
-    ctx.advance(secs(30));
-    queue.work(done()).await;
-    assert_eq!(queue.state(&last).await, State::Waiting);
-    assert_eq!(clean().await, 0);
-    let leased = queue.take_one().await;
-    assert_eq!(clean().await, 0);
-    queue.settled(&leased, failure("no")).await;
-    assert_eq!(clean().await, 0);
-    ctx.advance(secs(60));
-    queue.work(done()).await;
-    assert_eq!(clean().await, 3);
-    assert_eq!(queue.all().await, []);
-}
-
-/// A crash anywhere between a completion and its dependents' release is healed
-/// by the sweep.
-async fn a_release_that_was_lost_is_found_by_the_sweep(ctx: &Context) {
-    let queue = ctx.queue("q").await;
-    let first = queue.add_all(queue.jobs(2)).await;
-    let run = queue.add(queue.job().depends_on([&first[0]])).await;
-    let cancel = queue.add(queue.job().depends_on([&first[1]])).await;
-    let after_cancel = queue.add(queue.job().depends_on([&cancel])).await;
-    let jobs = queue.take(2).await;
-    // The process dies after `apply`: nobody decides about the dependents.
-    let settle =
-        vec![queue.decide(&jobs[0], done()), queue.decide(&jobs[1], failure_for_good("no"))];
-    queue.backend().apply(settle).await.expect("apply");
-    // Nor after the next one, half-way down the graph.
-    ctx.advance(secs(5));
-    for job in [&run, &cancel, &after_cancel] {
-        assert_eq!(queue.state(job).await, State::Blocked);
-    }
-    let page = queue.overdue(Overdue::Unblocked).await;
-    assert_eq!(ids(&page.jobs), [run.id, cancel.id]);
-    assert!(page.jobs.iter().all(|job| job.payload.is_none()));
-    let transitions = page
-        .jobs
-        .iter()
-        .map(|job| queue.decide_overdue(job, Overdue::Unblocked, page.now))
-        .collect();
-    queue.backend().apply(transitions).await.expect("apply");
-    assert_eq!(queue.state(&after_cancel).await, State::Blocked);
-    assert_eq!(queue.sweep(Overdue::Unblocked).await, 1);
-    assert_eq!(queue.sweep(Overdue::Unblocked).await, 0);
-    let states = [State::Waiting, State::Cancelled, State::Cancelled];
-    for (job, state) in [&run, &cancel, &after_cancel].into_iter().zip(states) {
-        assert_eq!(queue.state(job).await, state);
-    }
-    // So is a batch whose answer was lost.
-    let (met, unblocked) = enqueue_raw(&queue, queue.job().depends_on([&first[0]])).await;
-    assert_eq!(ids(&unblocked), [met.id]);
-    assert_eq!(queue.sweep(Overdue::Unblocked).await, 1);
-    assert_eq!(queue.state(&met).await, State::Waiting);
-}
-
-/// Storing a dependent raises the dependency's version, so that whoever
-/// decided before decides again; its result is kept for the dependent.
-async fn a_job_that_gains_a_dependent_while_it_runs_is_not_removed_as_it_ends(ctx: &Context) {
-    let queue = ctx.queue_with("q", |spec| spec.retention.completed = Keep::Remove).await;
-    let first = queue.add_one().await;
-    let leased = queue.take_one().await;
-    let last = queue.add(queue.job().depends_on([&first])).await;
-    let now = stale(queue.settle(&leased, success("for you")).await);
-    assert_eq!((now.version, now.has_dependents), (leased.version + 1, true));
-    assert_eq!(now.lease, leased.lease, "the lease goes on");
-    queue.settled(&now, success("for you")).await;
-    let dependencies = queue.backend().dependencies(&last).await.expect("dependencies");
-    assert_eq!(dependencies[0].result, Some(Payload::from("for you")));
-    queue.work(done()).await;
-    assert_eq!(queue.find(&last).await, None, "nobody waits for this one");
-    assert_eq!(queue.clean(State::Completed, CleanWhich::OlderThan(secs(0)), 9).await, 1);
 }
 
 /// Blocked jobs that a transition has left without an open dependency, or with

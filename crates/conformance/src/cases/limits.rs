@@ -1,6 +1,6 @@
 //! How many leases may be live at once.
 
-use windlass_core::backend::{Again, CancelRequest, Extended, Guard, Overdue, Target};
+use windlass_core::backend::{Again, CancelRequest, Extended, Guard, LeaseGuard, Overdue, Target};
 use windlass_core::decide::Outcome;
 use windlass_core::decide::control::Wish;
 use windlass_core::model::{Job, State, When};
@@ -107,7 +107,7 @@ async fn a_slot_is_free_again_exactly_once_however_its_lease_ends(ctx: &Context)
         assert_eq!(queue.stats().await.leases, 2, "after {outcome:?}");
     }
     let removed = held.remove(0);
-    let guard = Guard { version: removed.version, lease: Some(token(&removed)) };
+    let guard = Guard { version: removed.version, lease: LeaseGuard::Held(token(&removed)) };
     let remove = forged(&removed, guard, Target::Removed);
     assert!(is_applied(&queue.apply(remove).await));
     held.extend(queue.take(9).await);
@@ -149,7 +149,7 @@ async fn extending_telling_and_asking_to_stop_take_and_give_no_slot(ctx: &Contex
         queue.nothing().await;
     }
     let stay = Target::Stay { cancel: CancelRequest::Requested };
-    let guard = Guard { version: held[0].version, lease: None };
+    let guard = Guard { version: held[0].version, lease: LeaseGuard::Any };
     assert!(is_applied(&queue.apply(forged(&held[0], guard, stay)).await));
     assert_eq!(queue.stats().await.leases, 2);
     queue.nothing().await;

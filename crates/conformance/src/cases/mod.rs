@@ -6,6 +6,7 @@ mod dedup;
 mod dependencies;
 mod enqueue;
 mod events;
+mod flows;
 mod lease;
 mod limits;
 mod listing;
@@ -21,6 +22,7 @@ mod repeatable;
 mod stats;
 mod steps;
 mod store;
+mod takeover;
 mod workers;
 
 use crate::harness::Case;
@@ -33,6 +35,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     dedup::CASES,
     order::CASES,
     lease::CASES,
+    takeover::CASES,
     outcome::CASES,
     control::CASES,
     limits::CASES,
@@ -40,6 +43,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     partitions::CASES,
     oracle::CASES,
     dependencies::CASES,
+    flows::CASES,
     repeatable::CASES,
     clean::CASES,
     stats::CASES,
@@ -48,5 +52,8 @@ pub(crate) const ALL: &[&[Case]] = &[
     steps::CASES,
     events::CASES,
     notices::CASES,
-    races::CASES,
+    races::ALL[0],
+    races::ALL[1],
+    races::ALL[2],
+    races::ALL[3],
 ];

@@ -20,6 +20,7 @@ use crate::harness::{Context, case_table};
 case_table! {
     [O1 O3 O4 G1 G4 R5] a_plain_queue_gives_out_what_the_rules_say,
     [P1 P2 P4 G1 G4 R5] a_partitioned_queue_gives_out_what_the_rules_say,
+    [P2] any_life_of_a_partitioned_queue_keeps_order_and_bounds,
 }
 
 /// Leases the first jobs of a queue that are due and inside its limits, and
@@ -44,6 +45,75 @@ async fn a_partitioned_queue_gives_out_what_the_rules_say(ctx: &Context) {
         let rate = rate.map(|limit| Rate { limit, period: secs(4) });
         let limits = Limits { concurrency, rate };
         live(ctx, seed, Some(Partitions { limits, on_retry })).await;
+    }
+}
+
+/// A long life in which everything happens to the jobs of a few partitions:
+/// each runs one at a time, in order, and every job is done in the end.
+async fn any_life_of_a_partitioned_queue_keeps_order_and_bounds(ctx: &Context) {
+    let mut dice = Dice::new(11);
+    let queue = ctx
+        .queue_with("q", |spec| {
+            spec.partitions = Some(Partitions::default());
+            spec.max_stalls = 1000;
+        })
+        .await;
+    let names = ["a", "b", "c", "d"];
+    let retry = Retry { max_attempts: 1000, backoff: Backoff::Fixed(secs(3)), jitter: 0.0 };
+    let mut started: Vec<(String, JobId)> = Vec::new();
+    let mut expected = Vec::new();
+    let mut held: Vec<windlass_core::model::Job> = Vec::new();
+    let mut steps = 0;
+    while steps < 400 || queue.stats().await.count(State::Completed) < expected.len() as u64 {
+        steps += 1;
+        assert!(steps < 5000, "some job is never done");
+        match dice.below(6) {
+            0 if steps < 400 => {
+                let partition = dice.pick(&names);
+                let job = queue.add(queue.job().partition(partition).retry(retry.clone())).await;
+                expected.push((partition.to_owned(), job.id));
+            }
+            1 => {
+                ctx.advance(secs(dice.below(4)));
+                queue.sweep(Overdue::LostLeases).await;
+                let now = ctx.now();
+                held.retain(|job| job.lease.is_some_and(|lease| lease.until > now));
+            }
+            2 | 3 => {
+                let max = 1 + u32::try_from(dice.below(3)).expect("small");
+                for job in queue.take(max).await {
+                    let partition = job.partition.clone();
+                    assert!(
+                        held.iter().all(|other| other.partition != partition),
+                        "two of {partition:?} at a time"
+                    );
+                    held.push(job);
+                }
+            }
+            _ if !held.is_empty() => {
+                let index = usize::try_from(dice.below(held.len() as u64)).expect("small");
+                let job = held.swap_remove(index);
+                let outcome = match dice.below(5) {
+                    0 => failure("no"),
+                    1 => Outcome::Snooze(When::After(secs(2))),
+                    2 => Outcome::Release,
+                    _ => {
+                        let partition = job.partition.clone().expect("a partition");
+                        started.push((partition.as_str().to_owned(), job.id));
+                        done()
+                    }
+                };
+                queue.settled(&job, outcome).await;
+            }
+            _ => {}
+        }
+    }
+    // Jobs of a partition are done in the order in which they came.
+    for name in names {
+        let of = |list: &[(String, JobId)]| -> Vec<JobId> {
+            list.iter().filter(|(p, _)| p == name).map(|(_, id)| *id).collect()
+        };
+        assert_eq!(of(&started), of(&expected), "partition {name}");
     }
 }
 

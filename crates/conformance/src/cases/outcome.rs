@@ -1,6 +1,6 @@
 //! What becomes of attempts, and how transitions are carried out.
 
-use windlass_core::backend::{Applied, Expiry, Guard, Overdue, Place, Target};
+use windlass_core::backend::{Applied, Expiry, Guard, LeaseGuard, Overdue, Place, Target};
 use windlass_core::decide::control::Wish;
 use windlass_core::decide::{MAX_UNKNOWN_TYPE_DELAY, Outcome, Retryable};
 use windlass_core::model::course::{MAX_ERROR_BYTES, MAX_ERRORS};
@@ -25,6 +25,7 @@ case_table! {
     [R5] a_job_that_has_not_started_by_its_expiry_is_never_leased,
     [R5] an_expired_job_ends_as_expired_in_whatever_state_it_waited,
     [R5] a_job_that_has_started_once_does_not_expire,
+    [R5] a_job_that_has_ended_does_not_expire,
     [R5] expired_jobs_are_listed_in_the_order_in_which_they_expired,
     [R7] a_settle_that_fails_for_one_job_does_not_fail_its_siblings,
     [] the_version_rises_by_one_with_every_transition,
@@ -277,6 +278,34 @@ async fn a_job_that_has_started_once_does_not_expire(ctx: &Context) {
     assert_eq!(queue.state(&active).await, State::Active);
 }
 
+/// Nor does one that was removed.
+async fn a_job_that_has_ended_does_not_expire(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let blocker = queue.add(queue.job().after(secs(3600))).await;
+    for wish in [Wish::Cancel, Wish::Remove] {
+        let soon = When::After(secs(10));
+        let drafts = [
+            queue.job().expires(soon),
+            queue.job().expires(soon).after(secs(60)),
+            queue.job().expires(soon).after(secs(5)),
+            queue.job().expires(soon).depends_on([&blocker]),
+        ];
+        for draft in drafts {
+            let job = queue.add(draft).await;
+            if wish == Wish::Remove && queue.state(&job).await == State::Blocked {
+                // Only one that has ended, or does not wait for others, can go.
+                assert!(queue.control(&job, Wish::Cancel).await);
+            }
+            assert!(queue.control(&job, wish).await);
+        }
+        queue.add(queue.job().expires(soon)).await;
+        queue.work(done()).await;
+        ctx.advance(secs(60));
+        assert_eq!(queue.overdue(Overdue::Expired).await.jobs, [], "{wish:?}");
+        queue.nothing().await;
+    }
+}
+
 /// By the `expires` moment, then by the enqueue sequence.
 async fn expired_jobs_are_listed_in_the_order_in_which_they_expired(ctx: &Context) {
     let (queue, other) = (ctx.queue("q").await, ctx.queue("other").await);
@@ -373,7 +402,7 @@ async fn two_transitions_of_one_job_in_one_call_see_each_other(ctx: &Context) {
     let job = queue.add_one().await;
     let before = queue.see(&job).await;
     let pending = |by: u64, wait: u64| {
-        let guard = Guard { version: before.version + by, lease: None };
+        let guard = Guard { version: before.version + by, lease: LeaseGuard::Any };
         let to = Target::Pending { due: When::After(secs(wait)), place: Place::AtDue };
         forged(&before, guard, to)
     };
@@ -407,7 +436,7 @@ async fn a_job_that_is_not_there_is_gone(ctx: &Context) {
     let (queue, other) = (ctx.queue("q").await, ctx.queue("other").await);
     let job = queue.add_one().await;
     let seen = queue.see(&job).await;
-    let guard = Guard { version: seen.version, lease: None };
+    let guard = Guard { version: seen.version, lease: LeaseGuard::Any };
     let nobody = Job { id: ctx.ids().job(), ..seen.clone() };
     let misplaced = Job { queue: other.spec.name.clone(), ..seen.clone() };
     for job in [nobody, misplaced] {
@@ -437,7 +466,8 @@ async fn a_removed_job_leaves_nothing_behind(ctx: &Context) {
     let job = queue.add(draft).await;
     ctx.advance(secs(1));
     let leased = queue.take_one().await;
-    let guard = Guard { version: leased.version, lease: Some(crate::fixture::token(&leased)) };
+    let guard =
+        Guard { version: leased.version, lease: LeaseGuard::Held(crate::fixture::token(&leased)) };
     assert!(is_applied(&queue.apply(forged(&leased, guard, Target::Removed)).await));
     assert_eq!(queue.find(&job).await, None);
     assert_eq!((queue.stats().await.jobs, queue.stats().await.leases), ([0; 8], 0));
@@ -453,7 +483,7 @@ async fn a_transition_can_replace_the_payload_and_drop_the_expiry(ctx: &Context)
     let seen = queue.see(&job).await;
     // What a transition does not mention stays.
     let change = |job: &Job| {
-        let guard = Guard { version: job.version, lease: None };
+        let guard = Guard { version: job.version, lease: LeaseGuard::Any };
         let to = Target::Pending { due: When::Now, place: Place::AtDue };
         forged(job, guard, to)
     };

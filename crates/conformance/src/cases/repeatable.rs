@@ -1,7 +1,7 @@
 //! Repeatables: stored, fired once a moment, listed, paused and removed.
 
 use windlass_core::backend::{PutRepeatable, RepeatablePut, Repeatables, RepeatablesQuery};
-use windlass_core::decide::repeat::{self, Pause};
+use windlass_core::decide::repeat::{self, Pause, Previous};
 use windlass_core::model::{
     JobOptions, JobTemplate, JobType, Missed, Overlap, Partitions, Payload, QueueName, Repeatable,
     RepeatableKey, RepeatableRecord, Retry, State, Timestamp,
@@ -98,14 +98,17 @@ async fn fire_due(queue: &Queue) -> usize {
     let before = queue.all().await.len();
     let due = query(queue.backend(), RepeatablesQuery::Due(100)).await;
     for record in due.records {
-        let live = match record.last_job {
-            None => false,
+        let previous = match record.last_job {
+            None => Previous::Ended,
             Some(id) => {
                 let job = windlass_core::model::JobRef { queue: queue.spec.name.clone(), id };
-                queue.find(&job).await.is_some_and(|job| !job.state.is_terminal())
+                match queue.find(&job).await {
+                    Some(job) if !job.state.is_terminal() => Previous::Live,
+                    _ => Previous::Ended,
+                }
             }
         };
-        let fired = repeat::fire(&record, &queue.spec, due.now, live).expect("valid jobs");
+        let fired = repeat::fire(&record, &queue.spec, due.now, previous).expect("valid jobs");
         if let Some(put) = fired {
             assert_eq!(store(queue, put).await, RepeatablePut::Stored);
         }
@@ -208,7 +211,7 @@ async fn for_each_fire_moment_there_is_at_most_one_job(ctx: &Context) {
         let now = ctx.advance(secs(10));
         let record = see(&queue, "k").await;
         // Two schedulers decide from the same record.
-        let fired = repeat::fire(&record, &queue.spec, now, false).expect("valid jobs");
+        let fired = repeat::fire(&record, &queue.spec, now, Previous::Ended).expect("valid jobs");
         let fired = fired.expect("it is due");
         assert_eq!(store(&queue, fired.clone()).await, RepeatablePut::Stored);
         let stored = see(&queue, "k").await;
@@ -232,7 +235,7 @@ async fn record_and_jobs_are_stored_in_one_step(ctx: &Context) {
     put(ctx, &queue, all).await;
     let now = ctx.advance(secs(5));
     let record = see(&queue, "k").await;
-    let fired = repeat::fire(&record, &queue.spec, now, false).expect("valid jobs").expect("due");
+    let fired = repeat::fire(&record, &queue.spec, now, Previous::Ended).expect("valid jobs").expect("due");
     assert_eq!(fired.jobs.len(), 5);
     let mut stale = fired.clone();
     stale.guard = Some(record.version + 1);
@@ -287,7 +290,7 @@ async fn missed_moments_run_once_or_not_at_all_or_up_to_a_bound(ctx: &Context) {
         let queue = ctx.queue(name).await;
         let due = query(queue.backend(), RepeatablesQuery::Due(100)).await;
         for record in due.records.iter().filter(|r| r.spec.queue == queue.spec.name) {
-            let put = repeat::fire(record, &queue.spec, due.now, false).expect("valid jobs");
+            let put = repeat::fire(record, &queue.spec, due.now, Previous::Ended).expect("valid jobs");
             store(&queue, put.expect("due")).await;
         }
         let jobs = queue.all().await;

@@ -58,7 +58,7 @@ async fn the_first_record_of_a_step_stays(ctx: &Context) {
     ] {
         let answer = record(&queue, again).await;
         assert_eq!(answer, StepRecorded::Existing(stored.clone()));
-        assert_eq!(steps(&queue, &job).await, [stored.clone()]);
+        assert_eq!(steps(&queue, &job).await, std::slice::from_ref(&stored));
     }
     // Recording is no change of the job: its holder can go on.
     queue.complete(&leased).await;

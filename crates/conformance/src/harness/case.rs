@@ -31,7 +31,7 @@ impl Case {
     /// The subject that it belongs to, such as `lease`.
     #[must_use]
     pub fn subject(&self) -> &'static str {
-        self.module.rsplit("::").next().unwrap_or(self.module)
+        self.module.split_once("::cases::").map_or(self.module, |(_, subject)| subject)
     }
 
     /// The numbers of the rules that it holds a store to. Empty for a promise

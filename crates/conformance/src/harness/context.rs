@@ -27,7 +27,7 @@ pub(crate) enum Hearing {
 }
 
 /// A fresh store, and what a case needs around it.
-pub struct Context {
+pub(crate) struct Context {
     stores: Arc<dyn Stores>,
     name: String,
     clock: ManualClock,

@@ -1,12 +1,13 @@
 //! How cases are listed, given a store and run.
 
+mod attempt;
 mod case;
 mod context;
 mod runner;
 mod stores;
 
 pub use case::{Case, all_cases};
-pub use context::Context;
+pub(crate) use context::Context;
 pub(crate) use context::spec;
 pub use runner::{main, trials};
 pub use stores::Stores;

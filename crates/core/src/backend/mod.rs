@@ -25,7 +25,7 @@ pub use call::*;
 pub use error::{Error, ErrorKind};
 pub use ext::{BackendExt, ControlError};
 pub use transition::{
-    Applied, ApplyAnswer, CancelRequest, Expiry, Guard, Place, Target, Transition,
+    Applied, ApplyAnswer, CancelRequest, Expiry, Guard, LeaseGuard, Place, Target, Transition,
 };
 
 use crate::model::{
@@ -174,7 +174,8 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
     /// Carries out transitions whose guards hold.
     ///
     /// A guard holds if the job's version is the guard's and, where the guard
-    /// names a lease, the job is active under that token. The version then
+    /// names a lease, the job is active under that token. A guard for a lease
+    /// that has run out does not hold once it was extended. The version then
     /// rises by one and the lease, if any, ends, except by
     /// [`Target::Stay`]. A job that ends frees its deduplication key, unless
     /// it is held, and counts as ended with each job that depends on it, once.

@@ -1,6 +1,7 @@
 //! What core has decided about a job, for a store to carry out.
 
 use crate::model::{
+    Lease,
     Course, DedupKey, End, Event, Job, JobId, JobRef, Payload, Timestamp, Token, When,
 };
 
@@ -30,8 +31,38 @@ pub struct Transition {
 pub struct Guard {
     /// The job's version.
     pub version: u64,
-    /// The token of its lease, where only the holder may do this.
-    pub lease: Option<Token>,
+    /// Its lease.
+    pub lease: LeaseGuard,
+}
+
+/// What must hold of a job's lease for a transition to be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseGuard {
+    /// Nothing: the version says enough.
+    Any,
+    /// The job is active under this token: only the holder may do this.
+    Held(Token),
+    /// The job is active under this token, and the lease has run out by the
+    /// store's time: its holder may have extended it a moment ago, and that
+    /// does not change the version.
+    RunOut(Token),
+}
+
+impl Guard {
+    /// Whether it holds for a job with this version and this lease at this
+    /// moment of the store.
+    #[must_use]
+    pub fn holds(self, version: u64, lease: Option<Lease>, now: Timestamp) -> bool {
+        let leased = match (self.lease, lease) {
+            (LeaseGuard::Any, _) => true,
+            (LeaseGuard::Held(token), Some(lease)) => lease.token == token,
+            (LeaseGuard::RunOut(token), Some(lease)) => {
+                lease.token == token && lease.until <= now
+            }
+            (LeaseGuard::Held(_) | LeaseGuard::RunOut(_), None) => false,
+        };
+        leased && version == self.version
+    }
 }
 
 /// Where a transition takes a job. Any lease ends with it, but for

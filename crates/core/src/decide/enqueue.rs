@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Place, Target, Transition};
+use crate::backend::{CancelRequest, Place, Target, Transition};
 use crate::model::{
     DedupKey, Event, FlowId, Job, JobId, JobKey, JobOptions, JobRef, JobType, NewDedup, NewJob,
     Parent, PartitionKey, Payload, PriorityMode, QueueName, QueueSpec, State, Tag, Timestamp, When,
@@ -270,27 +270,40 @@ pub enum Conflict {
 }
 
 /// What follows when the key of a new job is taken by this one.
+///
+/// A debounce changes the existing job if it has not started: payload and
+/// moment of one that is scheduled or waiting, the payload alone of one that is
+/// blocked. Once its latest moment has passed, the moment and the place in line
+/// stay as well. A job of another type is not changed: its handler would not
+/// understand the payload.
 #[must_use]
 pub fn conflict(
     existing: &Job,
     now: Timestamp,
     on_duplicate: OnDuplicate,
-    payload: &Payload,
-    due: When,
+    new: &NewJob,
 ) -> Conflict {
     match on_duplicate {
         OnDuplicate::Reject => Conflict::Reject,
         OnDuplicate::ReturnExisting => Conflict::ReturnExisting,
+        OnDuplicate::Replace { .. } if existing.job_type != new.job_type => Conflict::Reject,
+        OnDuplicate::Replace { .. } if existing.has_started() => Conflict::ReturnExisting,
         OnDuplicate::Replace { .. } => {
-            let pending = matches!(existing.state, State::Scheduled | State::Waiting);
-            if !pending || existing.has_started() {
-                return Conflict::ReturnExisting;
-            }
             let latest = existing.dedup.as_ref().and_then(|dedup| dedup.latest);
-            let due = due.resolve(now).min(latest.unwrap_or(Timestamp::MAX));
-            let to = Target::Pending { due: When::At(due), place: Place::AtDue };
+            let latest = latest.unwrap_or(Timestamp::MAX);
+            let to = match existing.state {
+                State::Blocked => Target::Stay { cancel: CancelRequest::Unchanged },
+                State::Waiting if latest <= now => {
+                    Target::Pending { due: When::Now, place: Place::Kept }
+                }
+                State::Scheduled | State::Waiting => {
+                    let due = When::At(new.due.resolve(now).min(latest));
+                    Target::Pending { due, place: Place::AtDue }
+                }
+                _ => return Conflict::ReturnExisting,
+            };
             Conflict::Replace(Box::new(Transition {
-                payload: Some(payload.clone()),
+                payload: Some(new.payload.clone()),
                 ..transition(existing, to, Event::Changed)
             }))
         }
@@ -397,27 +410,39 @@ mod tests {
 
     #[test]
     fn a_taken_key_leads_where_the_caller_chose() {
-        let payload = Payload::from("new");
-        let decide = |job: &Job, on| conflict(job, at(1000), on, &payload, secs(5));
-        fn secs(n: u64) -> When {
-            When::After(Duration::from_secs(n))
-        }
+        let due = When::After(Duration::from_secs(5));
+        let spec = QueueSpec::new(queue());
+        let new = enqueue(&spec, JobRequest { due, ..request() }).unwrap();
+        let decide = |job: &Job, on| conflict(job, at(1000), on, &new);
         let debounce = OnDuplicate::Replace { latest: Some(Duration::from_secs(99)) };
+        let with_latest = |latest| {
+            let key = DedupKey::new("k").unwrap();
+            let record = DedupRecord { key, held_until: None, latest };
+            Job { dedup: Some(record), ..waiting() }
+        };
+        let other = JobType::new("other").unwrap();
+
         assert_eq!(decide(&waiting(), OnDuplicate::Reject), Conflict::Reject);
         assert_eq!(decide(&waiting(), OnDuplicate::ReturnExisting), Conflict::ReturnExisting);
+        assert_eq!(decide(&Job { job_type: other, ..waiting() }, debounce), Conflict::Reject);
         let started = Job { started_at: Some(at(9)), ..waiting() };
-        let blocked = Job { state: State::Blocked, ..waiting() };
         assert_eq!(decide(&started, debounce), Conflict::ReturnExisting);
-        assert_eq!(decide(&blocked, debounce), Conflict::ReturnExisting);
 
-        let key = DedupKey::new("k").unwrap();
-        for (latest, expected) in [(None, 5_001_000), (Some(at(7000)), 7000)] {
-            let record = DedupRecord { key: key.clone(), held_until: None, latest };
-            let job = Job { dedup: Some(record), ..waiting() };
-            let Conflict::Replace(t) = decide(&job, debounce) else { panic!("not replaced") };
-            let due = When::At(at(expected));
-            assert_eq!(t.to, Target::Pending { due, place: Place::AtDue });
-            assert_eq!(t.payload, Some(payload.clone()));
+        let at_due = |due| Target::Pending { due: When::At(at(due)), place: Place::AtDue };
+        let kept = Target::Pending { due: When::Now, place: Place::Kept };
+        let stays = Target::Stay { cancel: CancelRequest::Unchanged };
+        let table = [
+            (State::Scheduled, None, at_due(5_001_000)),
+            (State::Waiting, None, at_due(5_001_000)),
+            (State::Waiting, Some(at(7000)), at_due(7000)),
+            // Its latest moment has passed: it runs in its turn.
+            (State::Waiting, Some(at(1000)), kept),
+            (State::Blocked, Some(at(7000)), stays),
+        ];
+        for (state, latest, to) in table {
+            let job = Job { state, ..with_latest(latest) };
+            let Conflict::Replace(t) = decide(&job, debounce) else { panic!("{state}") };
+            assert_eq!((&t.to, &t.payload), (&to, &Some(new.payload.clone())), "{state}");
         }
     }
 }

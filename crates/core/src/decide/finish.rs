@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::backend::{Expiry, Guard, Place, Target, Transition};
+use crate::backend::{Expiry, Guard, LeaseGuard, Place, Target, Transition};
 use crate::model::{
     AttemptError, Course, End, Event, FailureKind, Job, Payload, QueueSpec, Token, When,
 };
@@ -81,7 +81,7 @@ pub fn finish(job: &Job, spec: &QueueSpec, attempt: &Attempt) -> Option<Transiti
         Outcome::UnknownType => unknown_type(job, spec),
         Outcome::Cancelled => ended(job, spec, End::Cancelled, None),
     };
-    decided.guard = Guard { version: job.version, lease: Some(attempt.token) };
+    decided.guard = Guard { version: job.version, lease: LeaseGuard::Held(attempt.token) };
     Some(decided)
 }
 
@@ -235,7 +235,7 @@ mod tests {
         for (failed, outcome, to, event) in table {
             let t = decide(&failed_before(failed), &QueueSpec::new(queue()), outcome.clone());
             assert_eq!((&t.to, t.event), (&to, event), "{outcome:?} after {failed}");
-            assert_eq!(t.guard, Guard { version: 11, lease: Some(TOKEN) });
+            assert_eq!(t.guard, Guard { version: 11, lease: LeaseGuard::Held(TOKEN) });
         }
     }
 

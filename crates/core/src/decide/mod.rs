@@ -24,14 +24,14 @@ pub use order::{order_rule, rank};
 pub use overdue::overdue;
 pub use retention::cleaning;
 
-use crate::backend::{Expiry, Guard, Target, Transition};
+use crate::backend::{Expiry, Guard, LeaseGuard, Target, Transition};
 use crate::model::{Event, Job};
 
 /// A change of a job as it was seen, that touches nothing but where it stands.
 fn transition(job: &Job, to: Target, event: Event) -> Transition {
     Transition {
         job: job.reference(),
-        guard: Guard { version: job.version, lease: None },
+        guard: Guard { version: job.version, lease: LeaseGuard::Any },
         to,
         course: None,
         payload: None,

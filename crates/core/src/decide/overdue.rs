@@ -1,7 +1,7 @@
 //! What follows when a lease ran out or a job did not start in time (rules L3
 //! and R5).
 
-use crate::backend::{Overdue, Place, Target, Transition};
+use crate::backend::{LeaseGuard, Overdue, Place, Target, Transition};
 use crate::model::{AttemptError, End, Event, FailureKind, Job, QueueSpec, State, Timestamp, When};
 
 use super::finish::ended;
@@ -44,10 +44,8 @@ fn lost_lease(job: &Job, spec: &QueueSpec, now: Timestamp) -> Option<Transition>
         transition(job, to, Event::Stalled)
     };
     decided.course = Some(course);
-    // Its holder may extend or settle up to the very moment of the take-over:
-    // the token tells that nobody else leased it, the version that nothing
-    // was settled.
-    decided.guard.lease = Some(lease.token);
+    // Its holder may extend or settle up to the very moment of the take-over.
+    decided.guard.lease = LeaseGuard::RunOut(lease.token);
     Some(decided)
 }
 
@@ -77,7 +75,7 @@ mod tests {
             let t = overdue(&job, &spec(), Overdue::LostLeases, at(900)).unwrap();
             let after = t.course.unwrap();
             assert_eq!((t.to, after.stalls, after.failed_attempts), (to, stalls + 1, 9));
-            assert_eq!(t.guard.lease, Some(TOKEN));
+            assert_eq!(t.guard.lease, LeaseGuard::RunOut(TOKEN));
             assert_eq!(after.errors.len(), usize::from(stalls == 2));
         }
     }

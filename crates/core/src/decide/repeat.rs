@@ -74,9 +74,17 @@ fn next(record: &RepeatableRecord, after: Timestamp) -> Option<Timestamp> {
     (moment <= spec.end.unwrap_or(Timestamp::MAX)).then_some(moment)
 }
 
+/// How the job of a repeatable's last moment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Previous {
+    /// It has not ended.
+    Live,
+    /// It has ended, or been removed, or there was none.
+    Ended,
+}
+
 /// What a repeatable fires at `now`. `None`: nothing is due.
 ///
-/// `previous_is_live` says whether the job of its last moment has not ended.
 /// The jobs have ids that derive from (repeatable, moment), and go to the
 /// store in the same step as the new record (rule S2).
 ///
@@ -86,7 +94,7 @@ pub fn fire(
     record: &RepeatableRecord,
     queue: &QueueSpec,
     now: Timestamp,
-    previous_is_live: bool,
+    previous: Previous,
 ) -> Result<Option<PutRepeatable>, InvalidJob> {
     let Some(first) = record.due().filter(|due| *due <= now) else {
         return Ok(None);
@@ -102,7 +110,7 @@ pub fn fire(
     }
     if spec.overlap == Overlap::Skip {
         // Several at once would overlap each other.
-        let excess = moments.len().saturating_sub(usize::from(!previous_is_live));
+        let excess = moments.len().saturating_sub(usize::from(previous == Previous::Ended));
         moments.drain(..excess);
     }
     if let Some(count) = spec.count {
@@ -290,8 +298,8 @@ mod tests {
     }
 
     /// The moments fired at `now`, in seconds, and the next one.
-    fn fired(record: &RepeatableRecord, now: i64, live: bool) -> (Vec<i64>, Option<i64>) {
-        let put = fire(record, &QueueSpec::new(queue()), at(now * SECOND), live).unwrap().unwrap();
+    fn fired(record: &RepeatableRecord, now: i64, previous: Previous) -> (Vec<i64>, Option<i64>) {
+        let put = fire(record, &QueueSpec::new(queue()), at(now * SECOND), previous).unwrap().unwrap();
         assert_eq!(put.guard, Some(record.version));
         assert_eq!(put.record.version, record.version + 1);
         assert_eq!(put.record.fired, record.fired + put.jobs.len() as u64);
@@ -308,8 +316,8 @@ mod tests {
         let record = record(|_| {});
         assert_eq!(record.next, Some(at(110 * SECOND)));
         let spec = QueueSpec::new(queue());
-        assert_eq!(fire(&record, &spec, at(110 * SECOND - 1), false), Ok(None));
-        assert_eq!(fired(&record, 110, false), (vec![110], Some(120)));
+        assert_eq!(fire(&record, &spec, at(110 * SECOND - 1), Previous::Ended), Ok(None));
+        assert_eq!(fired(&record, 110, Previous::Ended), (vec![110], Some(120)));
     }
 
     #[test]
@@ -327,7 +335,7 @@ mod tests {
         ];
         for (missed, now, moments, next) in table {
             let record = record(|r| r.missed = missed);
-            assert_eq!(fired(&record, now, false), (moments, next), "{missed:?} at {now}");
+            assert_eq!(fired(&record, now, Previous::Ended), (moments, next), "{missed:?} at {now}");
         }
         // More than a minute late is missed even if it is the latest.
         let seldom = |missed| {
@@ -335,9 +343,9 @@ mod tests {
             wanted.missed = missed;
             put(None, wanted, at(0)).unwrap()
         };
-        assert_eq!(fired(&seldom(Missed::Skip), 660, false), (vec![600], Some(1200)));
-        assert_eq!(fired(&seldom(Missed::Skip), 661, false), (vec![], Some(1200)));
-        assert_eq!(fired(&seldom(Missed::RunOnce), 661, false), (vec![600], Some(1200)));
+        assert_eq!(fired(&seldom(Missed::Skip), 660, Previous::Ended), (vec![600], Some(1200)));
+        assert_eq!(fired(&seldom(Missed::Skip), 661, Previous::Ended), (vec![], Some(1200)));
+        assert_eq!(fired(&seldom(Missed::RunOnce), 661, Previous::Ended), (vec![600], Some(1200)));
     }
 
     #[test]
@@ -346,7 +354,7 @@ mod tests {
         wanted.missed = Missed::RunAll(3);
         let record = put(None, wanted, at(0)).unwrap();
         let year = 365 * 24 * 3600 * SECOND;
-        let put = fire(&record, &QueueSpec::new(queue()), at(year), false).unwrap().unwrap();
+        let put = fire(&record, &QueueSpec::new(queue()), at(year), Previous::Ended).unwrap().unwrap();
         let moments: Vec<_> = put.jobs.iter().map(|job| job.due).collect();
         assert_eq!(moments, [2000, 1000, 0].map(|before| When::At(at(year - before))));
         assert_eq!(put.record.next, Some(at(year + 1000)));
@@ -364,14 +372,14 @@ mod tests {
     #[test]
     fn an_overlap_is_skipped_where_that_was_chosen() {
         let skip = record(|r| r.overlap = Overlap::Skip);
-        assert_eq!(fired(&skip, 110, true), (vec![], Some(120)));
-        assert_eq!(fired(&skip, 110, false), (vec![110], Some(120)));
+        assert_eq!(fired(&skip, 110, Previous::Live), (vec![], Some(120)));
+        assert_eq!(fired(&skip, 110, Previous::Ended), (vec![110], Some(120)));
         let all = record(|r| {
             r.overlap = Overlap::Skip;
             r.missed = Missed::RunAll(9);
         });
-        assert_eq!(fired(&all, 135, false), (vec![130], Some(140)));
-        assert_eq!(fired(&record(|_| {}), 110, true), (vec![110], Some(120)));
+        assert_eq!(fired(&all, 135, Previous::Ended), (vec![130], Some(140)));
+        assert_eq!(fired(&record(|_| {}), 110, Previous::Live), (vec![110], Some(120)));
     }
 
     #[test]
@@ -388,14 +396,14 @@ mod tests {
             r.missed = Missed::RunAll(9);
         });
         assert_eq!(upcoming(&counted, 9).len(), 2);
-        assert_eq!(fired(&counted, 115, false), (vec![110], Some(120)));
-        assert_eq!(fired(&counted, 135, false), (vec![110, 120], None));
+        assert_eq!(fired(&counted, 115, Previous::Ended), (vec![110], Some(120)));
+        assert_eq!(fired(&counted, 135, Previous::Ended), (vec![110, 120], None));
     }
 
     #[test]
     fn the_same_moment_always_gives_the_same_job() {
         let spec = QueueSpec::new(queue());
-        let id = |now| fire(&record(|_| {}), &spec, at(now), false).unwrap().unwrap().jobs[0].id;
+        let id = |now| fire(&record(|_| {}), &spec, at(now), Previous::Ended).unwrap().unwrap().jobs[0].id;
         assert_eq!(id(110 * SECOND), id(119 * SECOND));
         assert_ne!(id(110 * SECOND), id(120 * SECOND));
     }
@@ -420,7 +428,7 @@ mod tests {
         let paused = pause(&record, Pause::Pause, at(105 * SECOND)).unwrap();
         assert_eq!(paused.due(), None);
         assert_eq!(pause(&paused, Pause::Pause, at(106 * SECOND)), None);
-        assert_eq!(fire(&paused, &QueueSpec::new(queue()), at(500 * SECOND), false), Ok(None));
+        assert_eq!(fire(&paused, &QueueSpec::new(queue()), at(500 * SECOND), Previous::Ended), Ok(None));
         let resumed = pause(&paused, Pause::Resume, at(145 * SECOND)).unwrap();
         assert_eq!(resumed.due(), Some(at(150 * SECOND)));
         // A short pause between two moments changes nothing.

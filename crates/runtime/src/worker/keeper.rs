@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use windlass_core::backend::{
     Backend, BackendExt, Overdue, OverdueQuery, RepeatablesQuery, Result,
 };
-use windlass_core::decide::{cleaning, overdue, repeat};
+use windlass_core::decide::repeat::{self, Previous};
+use windlass_core::decide::{cleaning, overdue};
 use windlass_core::model::{
     Beat, JobRef, Overlap, QueueName, QueueSpec, RepeatableRecord, Timestamp, WorkerInfo,
 };
@@ -158,14 +159,20 @@ async fn fire(
     spec: &QueueSpec,
     now: Timestamp,
 ) -> Result<bool> {
-    let previous_is_live = match record.last_job.filter(|_| record.spec.overlap == Overlap::Skip) {
+    let previous = match record.last_job.filter(|_| record.spec.overlap == Overlap::Skip) {
         Some(id) => {
             let job = JobRef { queue: spec.name.clone(), id };
-            backend.job(&job).await?.is_some_and(|seen| !seen.job.state.is_terminal())
+            let seen = backend.job(&job).await?;
+            if seen.is_some_and(|seen| !seen.job.state.is_terminal()) {
+                Previous::Live
+            } else {
+                Previous::Ended
+            }
         }
-        None => false,
+        // Nobody asks.
+        None => Previous::Ended,
     };
-    let put = match repeat::fire(record, spec, now, previous_is_live) {
+    let put = match repeat::fire(record, spec, now, previous) {
         Ok(put) => put,
         Err(error) => {
             // Its queue was declared anew and takes its jobs no longer. It

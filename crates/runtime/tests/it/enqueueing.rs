@@ -54,7 +54,7 @@ async fn a_debounce_replaces_payload_and_moment_until_its_latest() {
     }
     // Put off to 2 s, then to 3 s, and no further: from then on it is ready.
     let job = ids[0].job().await.unwrap();
-    assert_eq!((job.state, job.due), (State::Waiting, begin.after(second * 4)));
+    assert_eq!((job.state, job.place), (State::Waiting, begin.after(second * 3)));
     assert!(ids.iter().all(|handle| handle.id() == ids[0].id()));
     assert_eq!(job.payload.unwrap().as_slice(), b"4");
 }
