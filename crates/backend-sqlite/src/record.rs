@@ -20,6 +20,9 @@ pub(crate) const LANE: usize = 3;
 pub(crate) const TOKEN: usize = 5;
 pub(crate) const HOOKS: usize = 7;
 
+/// What stands for the start of a job that has never started.
+const NEVER: Timestamp = Timestamp::from_micros(i64::MIN);
+
 /// Where the result and the payload stand, in queries that read them: behind
 /// the columns of a job.
 const RESULT: usize = 24;
@@ -164,7 +167,7 @@ impl<'c> Codec<'c> {
             due,
             place: Timestamp::from_micros(row.get(10)?),
             enqueued_at: Timestamp::from_micros(row.get(11)?),
-            started_at: moment(row, 12)?,
+            started_at: moment(row, 12)?.filter(|moment| *moment != NEVER),
             finished_at: state.is_terminal().then_some(key1),
             expires: moment(row, 17)?,
             lease,

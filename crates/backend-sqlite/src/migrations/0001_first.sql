@@ -59,6 +59,11 @@ CREATE TABLE windlass_counters (
 --           key1 = place
 -- Lanes 2, 8 and 9 are the state 'waiting'.
 --
+-- A job that has never started has the earliest moment there is for started_at,
+-- and zeros for the worker that last leased it. With these, and with versions
+-- that begin at 2 and so never fit into no bytes at all, a row keeps its length
+-- from enqueue to end: it is overwritten in place, and pages stay full.
+--
 --   sort   the first part of the order key
 --   hooks  what else may know the job, as bits: 1 a line or a partition's
 --          leases, 2 a deduplication key, 4 an expiry, 8 windlass_aged, 16 jobs
@@ -71,15 +76,15 @@ CREATE TABLE windlass_jobs (
     lane             INTEGER NOT NULL,
     key1             INTEGER NOT NULL,
     key2             INTEGER NOT NULL,
-    version          INTEGER NOT NULL DEFAULT 1,
+    version          INTEGER NOT NULL DEFAULT 2,
     token            INTEGER NOT NULL DEFAULT 0,
     hooks            INTEGER NOT NULL DEFAULT 0,
     sort             INTEGER NOT NULL,
     place            INTEGER NOT NULL,
     due              INTEGER NOT NULL,
     enqueued_at      INTEGER NOT NULL,
-    started_at       INTEGER,
-    worker           BLOB,
+    started_at       INTEGER NOT NULL DEFAULT -9223372036854775808,
+    worker           BLOB NOT NULL DEFAULT X'00000000000000000000000000000000',
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     open             INTEGER NOT NULL DEFAULT 0,
     broken           INTEGER NOT NULL DEFAULT 0,

@@ -3,5 +3,5 @@
 -- Out: one change if the guard holds and nothing hangs on the job.
 -- Why: how most jobs end; one statement that reads nothing first.
 UPDATE windlass_jobs
-SET lane = ?5, key1 = ?6, key2 = 0, version = version + 1, worker = NULL, result = ?7
+SET lane = ?5, key1 = ?6, key2 = 0, version = version + 1, result = ?7
 WHERE id = ?1 AND queue = ?2 AND version = ?3 AND lane = 3 AND token = ?4 AND hooks & ?8 = 0

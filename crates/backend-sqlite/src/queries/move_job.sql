@@ -6,5 +6,5 @@
 UPDATE windlass_jobs
 SET lane = ?2, key1 = ?3, key2 = ?4, sort = ?5, place = ?6, due = ?7, expires = ?8,
     cancel_requested = ?9, course = CASE WHEN ?10 THEN ?11 ELSE course END,
-    payload = coalesce(?12, payload), result = ?13, version = version + 1, worker = NULL
+    payload = coalesce(?12, payload), result = ?13, version = version + 1
 WHERE seq = ?1

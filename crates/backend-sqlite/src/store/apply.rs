@@ -111,17 +111,24 @@ impl Store<'_> {
             return Ok(false);
         }
         let state = State::from(*end);
-        let done = self.statements.get(Query::CompletePlainJob)?.execute(params![
-            transition.job.id.as_bytes(),
-            queue.id,
-            signed(transition.guard.version),
-            signed(token.0),
-            state.code(),
-            self.now.as_micros(),
-            result.as_ref().map(Payload::as_slice),
-            hook::AT_END,
-        ])?;
-        if done == 0 {
+        let known = self.leased.remove(&transition.job.id);
+        let query = match known {
+            Some(_) => Query::CompleteLeasedJob,
+            None => Query::CompletePlainJob,
+        };
+        let statement = self.statements.get(query)?;
+        statement.raw_bind_parameter(1, transition.job.id.as_bytes())?;
+        statement.raw_bind_parameter(2, queue.id)?;
+        statement.raw_bind_parameter(3, signed(transition.guard.version))?;
+        statement.raw_bind_parameter(4, signed(token.0))?;
+        statement.raw_bind_parameter(5, state.code())?;
+        statement.raw_bind_parameter(6, self.now.as_micros())?;
+        statement.raw_bind_parameter(7, result.as_ref().map(Payload::as_slice))?;
+        statement.raw_bind_parameter(8, hook::AT_END)?;
+        if let Some(seq) = known {
+            statement.raw_bind_parameter(9, seq)?;
+        }
+        if statement.raw_execute()? == 0 {
             return Ok(false);
         }
         self.count_move(queue.id, State::Active, state);

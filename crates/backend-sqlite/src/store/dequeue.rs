@@ -17,6 +17,10 @@ use crate::record::{HOOKS, TOKEN, unsigned};
 /// How many jobs one call may lease.
 const MAX: u32 = 10_000;
 
+/// How many leased jobs are known by their numbers. Those that were never
+/// settled here would stay for ever.
+const KEPT_LEASES: usize = 1 << 14;
+
 /// A job that was read to be leased.
 struct Candidate {
     job: Job,
@@ -160,6 +164,12 @@ impl Store<'_> {
             let known = Known::of(&job, seq, queue.id);
             self.leave(known, lane)?;
             self.arrive(known, lane::ACTIVE, false)?;
+        }
+        if hooks & hook::AT_END == 0 {
+            if self.leased.len() >= KEPT_LEASES {
+                self.leased.clear();
+            }
+            self.leased.insert(job.id, seq);
         }
         job.state = State::Active;
         job.version += 1;

@@ -32,7 +32,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use windlass_core::model::{Clock, QueueName, QueueSpec, Timestamp};
+use windlass_core::model::{Clock, JobId, QueueName, QueueSpec, Timestamp};
 
 use self::counters::Counters;
 use self::query::{Query, Statements};
@@ -73,6 +73,9 @@ pub(crate) struct Store<'c> {
     specs: HashMap<i64, (Vec<u8>, Arc<QueueSpec>)>,
     queues: HashMap<QueueName, Rc<Queue>>,
     options: EncodedOptions,
+    /// The numbers of jobs that were leased through this connection: a hint
+    /// that spares looking them up again when they end.
+    leased: HashMap<JobId, i64>,
     /// The store's time of this transaction.
     now: Timestamp,
     /// The next enqueue sequence, once it has been read.
@@ -95,6 +98,7 @@ impl<'c> Store<'c> {
             specs: HashMap::new(),
             queues: HashMap::new(),
             options: EncodedOptions::default(),
+            leased: HashMap::new(),
             now: Timestamp::EPOCH,
             next_seq: None,
             counters: Counters::default(),

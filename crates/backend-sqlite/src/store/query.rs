@@ -33,6 +33,7 @@ queries! {
     AddStarts = "add_starts",
     AddToCounter = "add_to_counter",
     CloseDependencies = "close_dependencies",
+    CompleteLeasedJob = "complete_leased_job",
     CompletePlainJob = "complete_plain_job",
     CountDue = "count_due",
     CountEndedDependency = "count_ended_dependency",
