@@ -184,7 +184,7 @@ fn an_unreadable_file_fails_its_job_and_stops_nothing_else() {
     let secret = place.tree().join("secret");
     fs::write(&secret, "secret").unwrap();
     let expected: Vec<u8> = without(&place.expected(), b"/secret");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
 
     // The superuser can read everything: let nobody try.
     let program = place.folder.path().join("digest");

@@ -10,24 +10,22 @@
 //! A store's whole test file, declared with `harness = false`:
 //!
 //! ```no_run
-//! use std::sync::Arc;
-//! use windlass_conformance::{Stores, async_trait};
-//! use windlass_core::{Backend, Error, model::Clock};
+//! # fn main() {
+//! # async fn my_backend(_: String, _: windlass_core::model::Clock)
+//! #     -> Result<windlass_conformance::Deaf<dyn windlass_core::Backend>, windlass_core::Error> {
+//! #     Err(windlass_core::Error::new(windlass_core::ErrorKind::Unavailable, "none"))
+//! # }
+//! use windlass_conformance::{main, opening};
 //!
-//! struct Mine;
-//!
-//! #[async_trait]
-//! impl Stores for Mine {
-//!     async fn open(&self, name: &str, clock: Clock) -> Result<Arc<dyn Backend>, Error> {
-//! #       fn my_backend(_: &str, _: Clock) -> Result<Arc<dyn Backend>, Error> { unimplemented!() }
-//!         my_backend(name, clock)
-//!     }
-//! }
-//!
-//! fn main() {
-//!     windlass_conformance::main(Mine);
-//! }
+//! main(opening(|name, clock| async move {
+//!     // A new name is a new, empty store; the same one again is a further
+//!     // handle on the same store.
+//!     my_backend(name, clock).await
+//! }));
+//! # }
 //! ```
+//!
+//! Stores that have something to clean up implement [`Stores`] themselves.
 //!
 //! # What fails and what does not
 //!
@@ -64,4 +62,4 @@ pub mod rules;
 
 pub use async_trait::async_trait;
 pub use deaf::Deaf;
-pub use harness::{Case, Stores, all_cases, main, trials};
+pub use harness::{Case, Stores, all_cases, main, opening, trials};

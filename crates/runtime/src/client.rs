@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use windlass_core::backend::{
-    Backend, BackendExt, EnqueueAnswer, Enqueued, NoticeStream, Refusal,
-};
+use windlass_core::backend::{Backend, BackendExt, EnqueueAnswer, Enqueued, NoticeStream, Refusal};
 use windlass_core::decide::control::Wish;
 use windlass_core::model::{
-    Filter, FlowId, Interest, Job as JobRecord, JobId, JobRef, JobsPage, JobsQuery, NewJob, QueueInfo,
-    QueueName, QueueStats, Timestamp, WorkerSeen,
+    Filter, FlowId, Interest, Job as JobRecord, JobId, JobRef, JobsPage, JobsQuery, NewJob,
+    QueueInfo, QueueName, QueueStats, Timestamp, WorkerSeen,
 };
 
 use crate::batch::{Batcher, Call};

@@ -360,20 +360,18 @@ pub(crate) async fn resolve(
         None => Ok(Resolved::Is(id)),
     };
     match outcome {
-        Some(Enqueued::Duplicate(existing)) => {
-            match conflict(&existing, now, on_duplicate, job) {
-                Conflict::Reject => reject(existing.id),
-                Conflict::ReturnExisting => Ok(Resolved::Is(existing.id)),
-                Conflict::Replace(transition) => {
-                    let outcome = client.backend().apply_through(vec![*transition]).await?.pop();
-                    match outcome {
-                        Some(Applied::Applied) => Ok(Resolved::Is(existing.id)),
-                        Some(Applied::Refused(error)) => Err(error.into()),
-                        _ => Ok(Resolved::Again),
-                    }
+        Some(Enqueued::Duplicate(existing)) => match conflict(&existing, now, on_duplicate, job) {
+            Conflict::Reject => reject(existing.id),
+            Conflict::ReturnExisting => Ok(Resolved::Is(existing.id)),
+            Conflict::Replace(transition) => {
+                let outcome = client.backend().apply_through(vec![*transition]).await?.pop();
+                match outcome {
+                    Some(Applied::Applied) => Ok(Resolved::Is(existing.id)),
+                    Some(Applied::Refused(error)) => Err(error.into()),
+                    _ => Ok(Resolved::Again),
                 }
             }
-        }
+        },
         Some(Enqueued::Held { by, .. }) => match on_duplicate {
             OnDuplicate::Reject => reject(by),
             OnDuplicate::ReturnExisting | OnDuplicate::Replace { .. } => Ok(Resolved::Is(by)),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use windlass_core::backend::{PutRepeatable, RepeatablePut, RepeatablesQuery};
 use windlass_core::decide::repeat::{self, Pause};
 use windlass_core::model::{
-    Backoff, JobTemplate, Missed, Overlap, PartitionKey, Repeatable, RepeatableKey, RepeatableRecord, Tag,
-    Timestamp,
+    Backoff, JobTemplate, Missed, Overlap, PartitionKey, Repeatable, RepeatableKey,
+    RepeatableRecord, Tag, Timestamp,
 };
 use windlass_core::schedule::Schedule;
 

@@ -1,7 +1,7 @@
 //! Carrying out what core has decided (rules L2, R1, R7, D1, C1, C2).
 
 use windlass_core::backend::{
-    Applied, ApplyAnswer, CancelRequest, Expiry, Guard, Place, Target, Transition,
+    Applied, ApplyAnswer, CancelRequest, Expiry, Place, Target, Transition,
 };
 use windlass_core::model::{Course, Detail, End, JobId, Payload, Timestamp, When};
 

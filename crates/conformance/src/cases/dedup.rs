@@ -22,11 +22,14 @@ case_table! {
     [E4] debounce_leaves_a_job_that_has_started_alone,
     [E4] debounce_puts_off_to_its_latest_moment_and_no_further,
     [E4] a_debounce_after_the_latest_moment_keeps_the_place,
+    [E4] debounce_of_a_blocked_job_replaces_its_payload_alone,
     [E4] throttle_holds_the_key_for_its_period_and_to_the_moment,
     [E4] throttle_holds_the_key_even_if_its_job_is_removed,
     [E4] a_live_job_has_its_key_longer_than_its_period,
     [E4] the_hold_of_an_earlier_job_is_replaced_by_that_of_the_next,
+    [E4] an_earlier_job_that_goes_leaves_the_key_to_the_one_that_has_it,
     [C2] a_job_that_comes_back_to_life_takes_its_key_again,
+    [C2] a_job_that_comes_back_to_life_has_its_key_longer_than_its_first_hold,
     [C2] a_job_whose_key_another_one_has_cannot_come_back_to_life,
     [C2] a_job_whose_key_another_one_holds_cannot_come_back_to_life,
 }
@@ -229,6 +232,25 @@ async fn debounce_puts_off_to_its_latest_moment_and_no_further(ctx: &Context) {
     assert_eq!(queue.take_one().await.id, job.id);
 }
 
+/// It stays in its state, at its moment: `Target::Stay` is for jobs without a
+/// lease, too.
+async fn debounce_of_a_blocked_job_replaces_its_payload_alone(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let first = queue.add_one().await;
+    let draft = queue.job().dedup_with("k", DEBOUNCE, None).payload("1");
+    let job = queue.add(draft.depends_on([&first]).after(secs(5))).await;
+    let before = queue.see(&job).await;
+    ctx.advance(secs(1));
+    let applied = debounce(&queue, DEBOUNCE, "2", When::After(secs(60))).await;
+    assert!(matches!(applied, Applied::Applied), "{applied:?}");
+    let expected = Job { payload: Some(Payload::from("2")), version: before.version + 1, ..before };
+    assert_eq!(queue.see(&job).await, expected);
+    queue.work(done()).await;
+    ctx.advance(secs(4));
+    let leased = queue.take_one().await;
+    assert_eq!((leased.id, leased.payload), (job.id, expected.payload));
+}
+
 /// Once its latest moment has passed, a debounced job keeps its place in line:
 /// it is changed, and still runs in its turn.
 async fn a_debounce_after_the_latest_moment_keeps_the_place(ctx: &Context) {
@@ -318,6 +340,28 @@ async fn the_hold_of_an_earlier_job_is_replaced_by_that_of_the_next(ctx: &Contex
     queue.add(queue.job().dedup("k")).await;
 }
 
+/// Freeing a key is for the job that has it.
+async fn an_earlier_job_that_goes_leaves_the_key_to_the_one_that_has_it(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let mut ended = Vec::new();
+    for _ in 0..3 {
+        ended.push(queue.add(queue.job().dedup("k")).await);
+        queue.work(done()).await;
+        ctx.advance(secs(1));
+    }
+    let live = queue.add(queue.job().dedup("k")).await;
+    assert!(queue.control(&ended[1], Wish::Remove).await);
+    assert_eq!(duplicate(&queue, queue.job().dedup("k")).await.id, live.id);
+    assert_eq!(queue.clean(State::Completed, CleanWhich::BeyondNewest(0), 9).await, 2);
+    assert_eq!(duplicate(&queue, queue.job().dedup("k")).await.id, live.id);
+    // Nor does the end of one throttle the other.
+    queue.work(done()).await;
+    let held = queue.add(queue.job().throttle("k", secs(60))).await;
+    queue.work(done()).await;
+    assert!(queue.control(&live, Wish::Remove).await);
+    assert_eq!(self::held(&queue, "k").await.0, held.id);
+}
+
 /// A job that leaves a terminal state takes its deduplication key again.
 async fn a_job_that_comes_back_to_life_takes_its_key_again(ctx: &Context) {
     let queue = ctx.queue("q").await;
@@ -330,6 +374,21 @@ async fn a_job_that_comes_back_to_life_takes_its_key_again(ctx: &Context) {
         assert_eq!(duplicate(&queue, queue.job().dedup(key.as_str())).await.id, job.id);
         queue.work(done()).await;
     }
+    queue.add(queue.job().dedup("k")).await;
+}
+
+/// A key is taken while the job that has it is not terminal, and until its
+/// `held_until`, whichever is later.
+async fn a_job_that_comes_back_to_life_has_its_key_longer_than_its_first_hold(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let job = queue.add(queue.job().throttle("k", secs(10))).await;
+    queue.work(failure_for_good("no")).await;
+    assert!(queue.control(&job, Wish::Retry).await);
+    ctx.advance(secs(60));
+    // Other keys come and go meanwhile.
+    queue.add(queue.job().throttle("other", secs(1))).await;
+    assert_eq!(duplicate(&queue, queue.job().dedup("k")).await.id, job.id);
+    queue.work(done()).await;
     queue.add(queue.job().dedup("k")).await;
 }
 

@@ -7,7 +7,7 @@ use windlass_core::decide::{InvalidJob, Outcome, check_graph};
 use windlass_core::model::{Dependency, Job, JobRef, Payload, State, When};
 
 use crate::fixture::{
-    Queue, TICK, done, failure, failure_for_good, ids, ids_of, is_applied, secs, success,
+    Draft, Queue, TICK, done, failure, failure_for_good, ids, ids_of, is_applied, secs, success,
 };
 use crate::harness::{Context, case_table};
 
@@ -19,6 +19,7 @@ case_table! {
     [N1] a_dependency_that_already_completed_counts_as_met,
     [N1] a_dependency_that_already_ended_otherwise_counts_as_broken,
     [N1] an_unknown_dependency_is_refused,
+    [N1] a_dependency_that_its_batch_does_not_store_is_refused,
     [N1] a_cycle_in_a_batch_is_an_error,
     [N1] a_job_that_a_batch_finds_existing_counts_as_it_stands,
     [N1] a_retry_of_a_dependency_does_not_meet_it_a_second_time,
@@ -181,12 +182,36 @@ async fn an_unknown_dependency_is_refused(ctx: &Context) {
     }
 }
 
+/// A dependency is neither stored nor in the batch: one whose deduplication key
+/// is taken is not stored, and a job that waited for it would wait for ever.
+async fn a_dependency_that_its_batch_does_not_store_is_refused(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let reference = |draft: &Draft| JobRef { queue: queue.spec.name.clone(), id: draft.0.id };
+    let taken = queue.add(queue.job().dedup("taken")).await;
+    let duplicate = queue.job().dedup("taken");
+    let first = queue.job().dedup("fresh");
+    let second = queue.job().dedup("fresh");
+    for (duplicate, batch) in
+        [(reference(&duplicate), vec![duplicate]), (reference(&second), vec![first, second])]
+    {
+        let index = batch.len();
+        let mut batch = batch;
+        batch.push(queue.job().depends_on([&duplicate]));
+        let (refused, why, _) = queue.refused(batch).await;
+        assert_eq!((refused, why), (index, Refusal::UnknownDependency(duplicate)));
+        assert_eq!(ids(&queue.all().await), [taken.id]);
+    }
+    // The one that has the key is there, and may be waited for.
+    let last = queue.add(queue.job().depends_on([&taken])).await;
+    assert_eq!(queue.work(done()).await.id, taken.id);
+    assert_eq!(queue.work(done()).await.id, last.id);
+}
+
 /// A cycle in a batch is an error, before the store is touched.
 async fn a_cycle_in_a_batch_is_an_error(ctx: &Context) {
     let queue = ctx.queue("q").await;
     let (a, b) = (queue.job(), queue.job());
-    let reference =
-        |draft: &crate::fixture::Draft| JobRef { queue: queue.spec.name.clone(), id: draft.0.id };
+    let reference = |draft: &Draft| JobRef { queue: queue.spec.name.clone(), id: draft.0.id };
     let (ra, rb) = (reference(&a), reference(&b));
     let batch = queue.new_jobs(vec![a.depends_on([&rb]), b.depends_on([&ra])]);
     assert!(matches!(check_graph(&batch), Err(InvalidJob::Cycle(_))));

@@ -1,6 +1,6 @@
 //! Storing new jobs.
 
-use windlass_core::backend::{CleanWhich, EnqueueAnswer, Enqueued, Refusal};
+use windlass_core::backend::{CleanWhich, EnqueueAnswer, Enqueued, Refusal, Support};
 use windlass_core::decide::control::Wish;
 use windlass_core::decide::{InvalidJob, OnDuplicate};
 use windlass_core::model::{
@@ -417,8 +417,12 @@ async fn what_breaks_a_rule_is_an_error_before_the_store_is_touched(ctx: &Contex
     queue.add(queue.job().payload("1234")).await;
 }
 
-/// The id is already that of a job in another queue.
+/// The id is already that of a job in another queue. A store that spreads
+/// queues over machines cannot know, and does not claim to.
 async fn an_id_that_another_queue_has_is_refused(ctx: &Context) {
+    if ctx.backend().capabilities().cross_queue_atomicity == Support::No {
+        return;
+    }
     let (a, b) = (ctx.queue("a").await, ctx.queue("b").await);
     let job = a.add_one().await;
     let (index, why, jobs) = b.refused(vec![b.job(), b.job().id(job.id)]).await;
@@ -426,6 +430,17 @@ async fn an_id_that_another_queue_has_is_refused(ctx: &Context) {
     assert_eq!(jobs.len(), 2);
     assert_eq!(b.all().await, []);
     assert_eq!(ids_of(&[job]), ids(&a.all().await));
+    // In one batch, too.
+    let first = a.new_job(a.job());
+    let id = first.id;
+    let batch = vec![b.new_job(b.job()), first, b.new_job(b.job().id(id))];
+    match a.backend().enqueue(batch).await.expect("enqueue") {
+        EnqueueAnswer::Refused { index, why, .. } => {
+            assert_eq!((index, why), (2, Refusal::IdTaken(id)));
+        }
+        stored @ EnqueueAnswer::Stored { .. } => panic!("not refused: {stored:?}"),
+    }
+    assert_eq!(b.all().await, []);
 }
 
 /// Enqueuing a child is accepted only with the parent's current token, in one

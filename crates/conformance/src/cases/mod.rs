@@ -6,6 +6,7 @@ mod dedup;
 mod dependencies;
 mod enqueue;
 mod events;
+mod expiry;
 mod flows;
 mod lease;
 mod limits;
@@ -37,6 +38,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     lease::CASES,
     takeover::CASES,
     outcome::CASES,
+    expiry::CASES,
     control::CASES,
     limits::CASES,
     rate::CASES,

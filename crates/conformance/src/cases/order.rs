@@ -1,11 +1,13 @@
 //! In which order jobs start, and when to look again.
 
-use windlass_core::backend::Again;
+use windlass_core::backend::{Again, Guard, LeaseGuard, Place, Target};
 use windlass_core::decide::control::Wish;
 use windlass_core::decide::{Outcome, Retryable, order_rule};
-use windlass_core::model::{FailureKind, Job, JobId, OrderKey, PriorityMode, When};
+use windlass_core::model::{FailureKind, Job, JobId, OrderKey, PriorityMode, State, When};
 
-use crate::fixture::{Dice, Queue, TICK, done, failure, ids, ids_of, micros, secs};
+use crate::fixture::{
+    Dice, Queue, TICK, done, failure, forged, ids, ids_of, is_applied, micros, secs,
+};
 use crate::harness::{Context, case_table};
 
 case_table! {
@@ -16,6 +18,7 @@ case_table! {
     [O1] queues_that_interleave_keep_their_own_order,
     [O1] a_job_that_is_put_off_takes_the_place_of_its_new_moment,
     [O1] a_job_that_is_handed_back_keeps_its_place,
+    [O1] a_job_that_is_put_off_and_keeps_its_place_waits_for_its_moment_all_the_same,
     [O2] each_priority_mode_says_which_end_goes_first,
     [O2] extreme_priorities_are_told_apart,
     [O3] with_ageing_a_worse_rank_waits_for_a_bounded_time,
@@ -175,6 +178,26 @@ async fn a_job_that_is_handed_back_keeps_its_place(ctx: &Context) {
     let back = queue.see(&jobs[0]).await;
     assert_eq!(back.course.failed_attempts, 0);
     assert_eq!(one_by_one(&queue).await, ids_of(&jobs));
+}
+
+/// A kept place says where a job stands once its moment has come, and nothing
+/// about the moment; in a queue without partitions the others go on.
+async fn a_job_that_is_put_off_and_keeps_its_place_waits_for_its_moment_all_the_same(
+    ctx: &Context,
+) {
+    let queue = ctx.queue("q").await;
+    let jobs = queue.add_all(queue.jobs(3)).await;
+    let seen = queue.see(&jobs[0]).await;
+    let guard = Guard { version: seen.version, lease: LeaseGuard::Any };
+    let to = Target::Pending { due: When::After(secs(10)), place: Place::Kept };
+    ctx.advance(secs(1));
+    assert!(is_applied(&queue.apply(forged(&seen, guard, to)).await));
+    let put_off = queue.see(&jobs[0]).await;
+    assert_eq!((put_off.state, put_off.place), (State::Scheduled, seen.place));
+    assert_eq!(put_off.due, ctx.now().after(secs(10)));
+    assert_eq!(queue.take_one().await.id, jobs[1].id);
+    ctx.advance(secs(10));
+    assert_eq!(one_by_one(&queue).await, [jobs[0].id, jobs[2].id]);
 }
 
 /// `LowestFirst`, `HighestFirst` or `Disabled`.

@@ -235,7 +235,8 @@ async fn record_and_jobs_are_stored_in_one_step(ctx: &Context) {
     put(ctx, &queue, all).await;
     let now = ctx.advance(secs(5));
     let record = see(&queue, "k").await;
-    let fired = repeat::fire(&record, &queue.spec, now, Previous::Ended).expect("valid jobs").expect("due");
+    let fired =
+        repeat::fire(&record, &queue.spec, now, Previous::Ended).expect("valid jobs").expect("due");
     assert_eq!(fired.jobs.len(), 5);
     let mut stale = fired.clone();
     stale.guard = Some(record.version + 1);
@@ -290,7 +291,8 @@ async fn missed_moments_run_once_or_not_at_all_or_up_to_a_bound(ctx: &Context) {
         let queue = ctx.queue(name).await;
         let due = query(queue.backend(), RepeatablesQuery::Due(100)).await;
         for record in due.records.iter().filter(|r| r.spec.queue == queue.spec.name) {
-            let put = repeat::fire(record, &queue.spec, due.now, Previous::Ended).expect("valid jobs");
+            let put =
+                repeat::fire(record, &queue.spec, due.now, Previous::Ended).expect("valid jobs");
             store(&queue, put.expect("due")).await;
         }
         let jobs = queue.all().await;

@@ -110,3 +110,26 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use windlass_core::{Backend, Error};
+
+    use super::*;
+    use crate::deaf::Deaf;
+    use crate::harness::{all_cases, opening};
+
+    #[test]
+    fn a_store_that_cannot_be_reached_fails_every_case() {
+        let away = opening(|_, _| async {
+            Err::<Deaf<dyn Backend>, _>(Error::new(ErrorKind::Unavailable, "nobody answers"))
+        });
+        let away: Arc<dyn Stores> = Arc::new(away);
+        for case in all_cases() {
+            match attempt(case, Arc::clone(&away), Hearing::Full, Messages::Printed) {
+                Attempt::Unjudged(why) => assert!(why.contains("nobody answers"), "{why}"),
+                _ => panic!("{case:?} was judged without a store"),
+            }
+        }
+    }
+}

@@ -10,6 +10,6 @@ pub use case::{Case, all_cases};
 pub(crate) use context::Context;
 pub(crate) use context::spec;
 pub use runner::{main, trials};
-pub use stores::Stores;
+pub use stores::{Stores, opening};
 
 pub(crate) use case::case_table;

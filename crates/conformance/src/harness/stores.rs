@@ -1,5 +1,6 @@
 //! Where the suite gets its stores from.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,5 +26,32 @@ pub trait Stores: Send + Sync + 'static {
     /// is left to be looked at.
     async fn discard(&self, name: &str) {
         let _ = name;
+    }
+}
+
+/// Stores that are opened by a function of a name and a clock, as
+/// [`Stores::open`] describes them.
+pub fn opening<F, O, B>(open: F) -> impl Stores
+where
+    F: Fn(String, Clock) -> O + Send + Sync + 'static,
+    O: Future<Output = Result<B, Error>> + Send + 'static,
+    B: Backend,
+{
+    Opening(open)
+}
+
+/// Stores that are opened by a function.
+struct Opening<F>(F);
+
+#[async_trait]
+impl<F, O, B> Stores for Opening<F>
+where
+    F: Fn(String, Clock) -> O + Send + Sync + 'static,
+    O: Future<Output = Result<B, Error>> + Send + 'static,
+    B: Backend,
+{
+    async fn open(&self, name: &str, clock: Clock) -> Result<Arc<dyn Backend>, Error> {
+        let opened = (self.0)(name.to_owned(), clock);
+        Ok(Arc::new(opened.await?))
     }
 }

@@ -1,8 +1,7 @@
 //! What core has decided about a job, for a store to carry out.
 
 use crate::model::{
-    Lease,
-    Course, DedupKey, End, Event, Job, JobId, JobRef, Payload, Timestamp, Token, When,
+    Course, DedupKey, End, Event, Job, JobId, JobRef, Lease, Payload, Timestamp, Token, When,
 };
 
 use super::error::Error;
@@ -56,9 +55,7 @@ impl Guard {
         let leased = match (self.lease, lease) {
             (LeaseGuard::Any, _) => true,
             (LeaseGuard::Held(token), Some(lease)) => lease.token == token,
-            (LeaseGuard::RunOut(token), Some(lease)) => {
-                lease.token == token && lease.until <= now
-            }
+            (LeaseGuard::RunOut(token), Some(lease)) => lease.token == token && lease.until <= now,
             (LeaseGuard::Held(_) | LeaseGuard::RunOut(_), None) => false,
         };
         leased && version == self.version

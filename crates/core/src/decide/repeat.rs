@@ -299,7 +299,8 @@ mod tests {
 
     /// The moments fired at `now`, in seconds, and the next one.
     fn fired(record: &RepeatableRecord, now: i64, previous: Previous) -> (Vec<i64>, Option<i64>) {
-        let put = fire(record, &QueueSpec::new(queue()), at(now * SECOND), previous).unwrap().unwrap();
+        let put =
+            fire(record, &QueueSpec::new(queue()), at(now * SECOND), previous).unwrap().unwrap();
         assert_eq!(put.guard, Some(record.version));
         assert_eq!(put.record.version, record.version + 1);
         assert_eq!(put.record.fired, record.fired + put.jobs.len() as u64);
@@ -335,7 +336,11 @@ mod tests {
         ];
         for (missed, now, moments, next) in table {
             let record = record(|r| r.missed = missed);
-            assert_eq!(fired(&record, now, Previous::Ended), (moments, next), "{missed:?} at {now}");
+            assert_eq!(
+                fired(&record, now, Previous::Ended),
+                (moments, next),
+                "{missed:?} at {now}"
+            );
         }
         // More than a minute late is missed even if it is the latest.
         let seldom = |missed| {
@@ -354,7 +359,8 @@ mod tests {
         wanted.missed = Missed::RunAll(3);
         let record = put(None, wanted, at(0)).unwrap();
         let year = 365 * 24 * 3600 * SECOND;
-        let put = fire(&record, &QueueSpec::new(queue()), at(year), Previous::Ended).unwrap().unwrap();
+        let put =
+            fire(&record, &QueueSpec::new(queue()), at(year), Previous::Ended).unwrap().unwrap();
         let moments: Vec<_> = put.jobs.iter().map(|job| job.due).collect();
         assert_eq!(moments, [2000, 1000, 0].map(|before| When::At(at(year - before))));
         assert_eq!(put.record.next, Some(at(year + 1000)));
@@ -403,7 +409,9 @@ mod tests {
     #[test]
     fn the_same_moment_always_gives_the_same_job() {
         let spec = QueueSpec::new(queue());
-        let id = |now| fire(&record(|_| {}), &spec, at(now), Previous::Ended).unwrap().unwrap().jobs[0].id;
+        let id = |now| {
+            fire(&record(|_| {}), &spec, at(now), Previous::Ended).unwrap().unwrap().jobs[0].id
+        };
         assert_eq!(id(110 * SECOND), id(119 * SECOND));
         assert_ne!(id(110 * SECOND), id(120 * SECOND));
     }
@@ -428,7 +436,10 @@ mod tests {
         let paused = pause(&record, Pause::Pause, at(105 * SECOND)).unwrap();
         assert_eq!(paused.due(), None);
         assert_eq!(pause(&paused, Pause::Pause, at(106 * SECOND)), None);
-        assert_eq!(fire(&paused, &QueueSpec::new(queue()), at(500 * SECOND), Previous::Ended), Ok(None));
+        assert_eq!(
+            fire(&paused, &QueueSpec::new(queue()), at(500 * SECOND), Previous::Ended),
+            Ok(None)
+        );
         let resumed = pause(&paused, Pause::Resume, at(145 * SECOND)).unwrap();
         assert_eq!(resumed.due(), Some(at(150 * SECOND)));
         // A short pause between two moments changes nothing.
