@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 use windlass::decide::OnDuplicate;
-use windlass::model::{Detail, Direction, Filter, JobId, JobRef, JobType, JobsQuery, Keep, QueueStats, State};
+use windlass::model::{
+    Detail, Direction, Filter, JobId, JobRef, JobType, JobsQuery, Keep, QueueStats, State,
+};
 use windlass::{Job, Queue, Windlass};
 
 use crate::hash::hex;

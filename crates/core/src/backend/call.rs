@@ -106,7 +106,9 @@ pub enum Refusal {
     /// The parent's lease is not the current one (rule L2).
     #[error("the lease of the parent job {} has been lost", .0.id)]
     StaleParent(JobRef),
-    /// The id is already that of a job in another queue.
+    /// The id is already that of a job in another queue. A store that spreads
+    /// queues over machines (without
+    /// [`Capabilities::cross_queue_atomicity`]) cannot know.
     #[error("job id {0} is already taken in another queue")]
     IdTaken(JobId),
 }

@@ -48,7 +48,9 @@ async fn a_running_job_is_told_and_gets_a_grace_period() {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_job_hears_of_it_at_once_where_the_store_notifies() {
     let (queue, _) = queue().await;
-    let listening = |_: Number, context: Context| async move { drop(context.stopped().await) };
+    let listening = |_: Number, context: Context| async move {
+        context.stopped().await;
+    };
     let lease = Duration::from_secs(3000);
     let worker = worker(&queue).lease(lease).handle(listening).start().await.unwrap();
     // However young it is, and however close they come.
