@@ -71,9 +71,11 @@ impl SqliteBackend {
         config.check()?;
         let hub = Arc::new(Hub::default());
         let (tell_done, done) = oneshot::channel();
-        let (writer, opened) = Writer::start(config.clone(), Arc::clone(&hub), tell_done)?;
+        let tell_done = Arc::new(tell_done);
+        let (writer, opened) =
+            Writer::start(config.clone(), Arc::clone(&hub), Arc::clone(&tell_done))?;
         let store = opened.await.unwrap_or_else(|_| Err(closed()))?;
-        let readers = match Readers::start(&config) {
+        let readers = match Readers::start(&config, &tell_done) {
             Ok(readers) => readers,
             Err(error) => {
                 writer.close();
@@ -91,7 +93,7 @@ impl SqliteBackend {
             let (_, never) = oneshot::channel();
             let done = std::mem::replace(&mut inner.done, never);
             drop(inner);
-            // The thread never sends: the end of its sender is the news.
+            // The threads never send: the end of their sender is the news.
             let _ = done.await;
         }
     }
@@ -192,7 +194,14 @@ impl Backend for SqliteBackend {
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats> {
         let queue = queue.clone();
-        self.readers().call(move |store| store.stats(&queue)).await
+        loop {
+            let of = queue.clone();
+            if let Some(stats) = self.readers().call(move |store| store.stats(&of)).await? {
+                return Ok(stats);
+            }
+            let of = queue.clone();
+            self.writer().call(Weight::Light, move |store| store.settle_due(&of)).await?;
+        }
     }
 
     async fn job(&self, job: &JobRef) -> Result<Option<Seen>> {

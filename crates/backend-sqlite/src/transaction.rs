@@ -8,9 +8,9 @@ use windlass_core::{Error, ErrorKind};
 
 use crate::SqliteBackend;
 use crate::error::{Fail, Outcome};
-use crate::store::Store;
 use crate::store::connection;
 use crate::store::query::Query;
+use crate::store::{Since, Store};
 
 impl SqliteBackend {
     /// Stores new jobs inside a transaction that the caller began on a
@@ -65,11 +65,15 @@ impl SqliteBackend {
         let sqlite = |error| Fail::from(error).into_error();
         conn.execute_batch("SAVEPOINT windlass").map_err(sqlite)?;
         let done = carry_out(conn, Store::new(conn, self.clock()), work);
-        if done.is_err() {
-            conn.execute_batch("ROLLBACK TO windlass").map_err(sqlite)?;
-        }
-        conn.execute_batch("RELEASE windlass").map_err(sqlite)?;
-        done.map_err(Fail::into_error)
+        // If SQLite has rolled back the whole transaction by itself, there is
+        // no savepoint left to go back to, and what it said first tells why.
+        let end = match done {
+            Ok(_) => conn.execute_batch("RELEASE windlass"),
+            Err(_) => conn.execute_batch("ROLLBACK TO windlass; RELEASE windlass"),
+        };
+        let result = done.map_err(Fail::into_error)?;
+        end.map_err(sqlite)?;
+        Ok(result)
     }
 
     /// Makes sure that a connection is to the file of this backend.
@@ -98,7 +102,7 @@ fn carry_out<T>(
     work: impl FnOnce(&mut Store<'_>) -> Outcome<T>,
 ) -> Outcome<T> {
     conn.prepare_cached(&Query::LockStore.sql())?.execute([])?;
-    store.begin();
+    store.begin(Since::Unknown);
     let result = work(&mut store)?;
     store.flush()?;
     Ok(result)

@@ -16,8 +16,8 @@
 -- One row about the store itself.
 --   schema    the number of the last migration
 --   store     16 random bytes that tell this store from any other
---   next_seq  the next enqueue sequence; never handed out twice, even if the
---             job that had the highest is removed
+--   next_seq  no enqueue sequence below this one is handed out again, though
+--             the job that had it has been removed
 CREATE TABLE windlass_meta (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     schema   INTEGER NOT NULL,

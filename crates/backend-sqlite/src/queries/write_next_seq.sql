@@ -1,4 +1,4 @@
 -- In:  ?1 the next enqueue sequence.
 -- Out: nothing.
--- Why: written once per transaction, before it commits.
+-- Why: the job before it, the last one, is removed.
 UPDATE windlass_meta SET next_seq = ?1 WHERE only_row = 1

@@ -113,6 +113,7 @@ impl Store<'_> {
         if hooks & hook::DEPENDENCIES != 0 {
             self.statements.get(Query::DeleteDependencies)?.execute([seq])?;
         }
+        self.retire_seq(*seq)?;
         self.statements.get(Query::DeleteJob)?.execute([seq])?;
         self.counters.add(queue.id, found.counted(), -1);
         Ok(())

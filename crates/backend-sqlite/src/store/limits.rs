@@ -39,19 +39,39 @@ impl Store<'_> {
         };
         let starts = match limits.rate {
             None => None,
-            Some(rate) => Some(self.room_to_start(queue.id, "", rate)?),
+            Some(rate) => Some(self.room_in_window(queue.id, rate)?),
         };
         Ok(QueueRoom { slots, starts })
     }
 
-    /// What a rate leaves room for now; the owner is a partition, or empty for
-    /// the queue itself.
-    pub(crate) fn room_to_start(&mut self, queue: i64, owner: &str, rate: Rate) -> Outcome<Room> {
-        let log = self.starts_since(queue, owner, horizon(rate, self.now))?;
+    /// What the rate of a queue leaves room for now. A window may hold many
+    /// starts: they are kept in memory while nobody else changes the file.
+    fn room_in_window(&mut self, queue: i64, rate: Rate) -> Outcome<Room> {
+        let horizon = horizon(rate, self.now);
+        if !self.windows.contains_key(&queue) {
+            let log = self.starts_since(queue, "", horizon)?;
+            self.windows.insert(queue, log.into());
+        }
+        let window = self.windows.entry(queue).or_default();
+        while window.front().is_some_and(|(moment, _)| *moment <= horizon) {
+            window.pop_front();
+        }
+        Ok(starts(rate, self.now, window.iter().copied()))
+    }
+
+    /// What the rate of a partition leaves room for now.
+    pub(crate) fn room_to_start(
+        &mut self,
+        queue: i64,
+        partition: &str,
+        rate: Rate,
+    ) -> Outcome<Room> {
+        let log = self.starts_since(queue, partition, horizon(rate, self.now))?;
         Ok(starts(rate, self.now, log))
     }
 
-    /// The starts after a moment, oldest first.
+    /// The starts of an owner, a partition or (empty) the queue itself, after a
+    /// moment, oldest first.
     pub(crate) fn starts_since(
         &mut self,
         queue: i64,
@@ -78,6 +98,9 @@ impl Store<'_> {
             self.now.as_micros(),
             jobs
         ])?;
+        if let Some(window) = self.windows.get_mut(&queue).filter(|_| owner.is_empty()) {
+            window.push_back((self.now, jobs));
+        }
         Ok(())
     }
 

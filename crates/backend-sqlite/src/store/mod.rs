@@ -27,7 +27,7 @@ mod steps;
 mod workers;
 pub(crate) mod writer;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -72,6 +72,8 @@ pub(crate) struct Store<'c> {
     /// would cost more than reading it.
     specs: HashMap<i64, (Vec<u8>, Arc<QueueSpec>)>,
     queues: HashMap<QueueName, Rc<Queue>>,
+    /// The starts of queues whose rate is limited, oldest first.
+    windows: HashMap<i64, VecDeque<(Timestamp, u32)>>,
     options: EncodedOptions,
     /// The numbers of jobs that were leased through this connection: a hint
     /// that spares looking them up again when they end.
@@ -97,6 +99,7 @@ impl<'c> Store<'c> {
             codec: Codec::new(conn),
             specs: HashMap::new(),
             queues: HashMap::new(),
+            windows: HashMap::new(),
             options: EncodedOptions::default(),
             leased: HashMap::new(),
             now: Timestamp::EPOCH,
@@ -110,10 +113,13 @@ impl<'c> Store<'c> {
     /// Begins a transaction's bookkeeping. To be called when the transaction
     /// has begun and holds its lock or its snapshot: whatever it sees was then
     /// written at an earlier time than its own.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, since: Since) {
         self.now = now(&self.clock);
-        self.next_seq = None;
-        self.queues.clear();
+        if since == Since::Unknown {
+            self.next_seq = None;
+            self.queues.clear();
+            self.windows.clear();
+        }
         self.counters.clear();
         self.unjudged.clear();
         self.news.clear();
@@ -122,20 +128,18 @@ impl<'c> Store<'c> {
     /// Forgets what may not be so, after a transaction has failed.
     pub(crate) fn forget(&mut self) {
         self.codec.forget_queues();
-        self.begin();
+        self.begin(Since::Unknown);
     }
 
     /// Writes what the transaction has gathered. To be called before it
     /// commits.
     pub(crate) fn flush(&mut self) -> Outcome<()> {
         self.judge_partitions()?;
-        if let Some(next_seq) = self.next_seq {
-            self.statements.get(Query::WriteNextSeq)?.execute([next_seq])?;
-        }
         self.counters.write(&mut self.statements)
     }
 
-    /// The next enqueue sequence.
+    /// The next enqueue sequence: behind every job that is stored, and behind
+    /// every job that was the last and has been removed.
     fn next_seq(&mut self) -> Outcome<i64> {
         let seq = match self.next_seq {
             Some(seq) => seq,
@@ -144,4 +148,22 @@ impl<'c> Store<'c> {
         self.next_seq = Some(seq);
         Ok(seq)
     }
+
+    /// Sees to it that the number of a job that is about to be removed is not
+    /// handed out again.
+    fn retire_seq(&mut self, seq: i64) -> Outcome<()> {
+        if seq + 1 == self.next_seq()? {
+            self.statements.get(Query::WriteNextSeq)?.execute([seq + 1])?;
+        }
+        Ok(())
+    }
+}
+
+/// What is known about the file since the last transaction of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// Nobody else has changed it.
+    Unchanged,
+    /// Somebody may have.
+    Unknown,
 }

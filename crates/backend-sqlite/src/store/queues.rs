@@ -16,6 +16,11 @@ use super::{Queue, Store, lane};
 use crate::error::{Fail, Outcome, damaged};
 use crate::record::{bytes, json, unsigned};
 
+/// So many jobs that are counted as scheduled though their moment has come are
+/// counted one by one; more are put in line first, so that figures cost the
+/// same however many there are.
+const MAX_UNSETTLED: u32 = 10_000;
+
 impl Store<'_> {
     /// The queue of this name, if it was declared.
     pub(crate) fn find_queue(&mut self, name: &QueueName) -> Outcome<Option<Rc<Queue>>> {
@@ -99,8 +104,9 @@ impl Store<'_> {
         Ok(queues)
     }
 
-    /// Figures of a queue.
-    pub(crate) fn stats(&mut self, name: &QueueName) -> Outcome<QueueStats> {
+    /// Figures of a queue. `None`: so many jobs have become due since the last
+    /// dequeue that they are to be put in line first.
+    pub(crate) fn stats(&mut self, name: &QueueName) -> Outcome<Option<QueueStats>> {
         let queue = self.queue(name)?;
         let now = self.now;
         let mut jobs = [0; 8];
@@ -115,7 +121,12 @@ impl Store<'_> {
         let come: u64 = self
             .statements
             .get(Query::CountDue)?
-            .query_row(params![queue.id, now.as_micros()], |row| row.get(0).map(unsigned))?;
+            .query_row(params![queue.id, now.as_micros(), MAX_UNSETTLED], |row| {
+                row.get(0).map(unsigned)
+            })?;
+        if come == u64::from(MAX_UNSETTLED) {
+            return Ok(None);
+        }
         let [scheduled, waiting] =
             [State::Scheduled, State::Waiting].map(|s| usize::from(s.code()));
         let come = come.min(jobs[scheduled]);
@@ -129,15 +140,22 @@ impl Store<'_> {
                 log.iter().map(|(_, jobs)| u64::from(*jobs)).sum()
             }
         };
-        Ok(QueueStats {
+        let oldest_ready = self.oldest_ready(queue.id)?;
+        Ok(Some(QueueStats {
             queue: name.clone(),
             jobs,
-            oldest_ready: self.oldest_ready(queue.id)?,
+            oldest_ready,
             leases: jobs[usize::from(State::Active.code())],
             starts_in_window,
             paused: queue.paused,
             now,
-        })
+        }))
+    }
+
+    /// Puts jobs in line whose moment has come, as a dequeue does first.
+    pub(crate) fn settle_due(&mut self, name: &QueueName) -> Outcome<()> {
+        let queue = self.queue(name)?;
+        self.release_due(&queue)
     }
 
     /// The earliest place of a waiting job.

@@ -7,10 +7,10 @@ use std::thread;
 use futures_channel::oneshot;
 use windlass_core::{Error, ErrorKind};
 
-use super::Store;
 use super::connection::{self, Role};
 use super::inbox::{Found, Inbox};
 use super::writer::closed;
+use super::{Since, Store};
 use crate::config::SqliteConfig;
 use crate::error::{Fail, Outcome, from_sqlite};
 
@@ -23,15 +23,22 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Starts the threads. Each opens its connection when it is first needed.
-    pub(crate) fn start(config: &SqliteConfig) -> Result<Self, Error> {
+    /// Starts the threads. Each opens its connection when it is first needed,
+    /// and drops its share of `done` when it ends.
+    pub(crate) fn start(
+        config: &SqliteConfig,
+        done: &Arc<oneshot::Sender<()>>,
+    ) -> Result<Self, Error> {
         let readers = Self { inbox: Arc::new(Inbox::new()) };
         for _ in 0..config.readers {
             let inbox = Arc::clone(&readers.inbox);
             let config = config.clone();
-            let spawned = thread::Builder::new()
-                .name("windlass-sqlite-reader".to_owned())
-                .spawn(move || run(&config, &inbox));
+            let done = Arc::clone(done);
+            let spawned =
+                thread::Builder::new().name("windlass-sqlite-reader".to_owned()).spawn(move || {
+                    let _done = done;
+                    run(&config, &inbox);
+                });
             if let Err(error) = spawned {
                 readers.close();
                 let context = "a thread that reads the SQLite file could not be started";
@@ -109,7 +116,7 @@ fn in_snapshot<T>(
         .and_then(|mut version| version.query_row([], |_| Ok(())))
         .map_err(Fail::from)
         .and_then(|()| {
-            store.begin();
+            store.begin(Since::Unknown);
             read(store)
         });
     match conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {

@@ -18,9 +18,9 @@ use futures_channel::oneshot;
 use rusqlite::{Connection, Statement};
 use windlass_core::{Error, ErrorKind};
 
-use super::Store;
 use super::connection::{self, Role};
 use super::inbox::{Found, Inbox};
+use super::{Since, Store};
 use crate::config::{SqliteConfig, Synchronous};
 use crate::error::{Fail, Outcome, from_sqlite};
 use crate::wakeup::Hub;
@@ -119,7 +119,7 @@ impl Writer {
     pub(crate) fn start(
         config: SqliteConfig,
         hub: Arc<Hub>,
-        done: oneshot::Sender<()>,
+        done: Arc<oneshot::Sender<()>>,
     ) -> Result<(Self, Opened), Error> {
         let inbox = Arc::new(Inbox::new());
         let (tell, opened) = oneshot::channel();
@@ -214,6 +214,8 @@ struct Worker<'c> {
     data_version: Statement<'c>,
     /// What the file showed when we last looked whether others had changed it.
     seen: i64,
+    /// Whether others may have changed it since our last transaction.
+    since: Since,
     synchronous: Synchronous,
 }
 
@@ -228,6 +230,7 @@ impl<'c> Worker<'c> {
             commit: conn.prepare("COMMIT")?,
             data_version: conn.prepare("PRAGMA data_version")?,
             seen: 0,
+            since: Since::Unknown,
             synchronous: config.synchronous,
         };
         worker.seen = worker.data_version()?;
@@ -239,30 +242,27 @@ impl<'c> Worker<'c> {
             let patience = self.hub.is_watched().then_some(LOOK_EVERY);
             match inbox.take(MAX_GROUP, patience) {
                 Found::Calls(calls) => self.carry_out(calls),
-                Found::Nothing => self.look(),
+                // A file that cannot be read just now is no news; the next call
+                // says what is wrong.
+                Found::Nothing => drop(self.look()),
                 Found::Closed => return,
             }
         }
     }
 
-    /// Tells those who watch if somebody else has changed the file.
-    fn look(&mut self) {
-        // A file that cannot be read just now is no news; the next call says
-        // what is wrong.
-        if let Ok(true) = self.has_changed() {
+    /// Notices if somebody else has changed the file, and tells those who
+    /// watch.
+    fn look(&mut self) -> Outcome<()> {
+        let version = self.data_version()?;
+        if std::mem::replace(&mut self.seen, version) != version {
+            self.since = Since::Unknown;
             self.hub.tell_anything();
         }
+        Ok(())
     }
 
     fn data_version(&mut self) -> Outcome<i64> {
         Ok(self.data_version.query_row([], |row| row.get(0))?)
-    }
-
-    /// Whether another connection has changed the file since this was last
-    /// asked.
-    fn has_changed(&mut self) -> Outcome<bool> {
-        let version = self.data_version()?;
-        Ok(std::mem::replace(&mut self.seen, version) != version)
     }
 
     /// Carries out calls, together if that is possible.
@@ -321,11 +321,9 @@ impl<'c> Worker<'c> {
         let begin = &mut self.begin;
         connection::patiently(self.config.busy_limit, || Ok(begin.execute([]).map(drop)?))
             .map_err(Fail::into_error)?;
-        if self.has_changed().map_err(Fail::into_error)? {
-            self.hub.tell_anything();
-        }
+        self.look().map_err(Fail::into_error)?;
         self.store.news.wants_events = self.hub.wants_events();
-        self.store.begin();
+        self.store.begin(std::mem::replace(&mut self.since, Since::Unchanged));
         Ok(())
     }
 }

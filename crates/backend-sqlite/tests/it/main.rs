@@ -1,1 +1,7 @@
 //! What is the SQLite backend's own; the contract is judged by the suite.
+
+mod files;
+mod fixture;
+mod groups;
+mod transactions;
+mod wakeups;
