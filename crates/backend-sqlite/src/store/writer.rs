@@ -176,6 +176,12 @@ impl Drop for Abandon {
     }
 }
 
+/// An error that says which file it is about: whoever opens one may open many.
+fn about_the_file(error: Error, config: &SqliteConfig) -> Error {
+    let context = format!("{}: {error}", config.path.display());
+    Error::new(error.kind(), context).with_source(error)
+}
+
 fn run(
     config: &SqliteConfig,
     inbox: &Inbox<Box<dyn AnyCall>>,
@@ -189,7 +195,7 @@ fn run(
     let (conn, store) = match opened {
         Ok(opened) => opened,
         Err(fail) => {
-            drop(tell.send(Err(fail.into_error())));
+            drop(tell.send(Err(about_the_file(fail.into_error(), config))));
             return;
         }
     };
