@@ -4,4 +4,5 @@
 mod connect;
 mod digest;
 mod examples;
+mod spans;
 mod transaction;
