@@ -245,7 +245,7 @@ async fn send(backend: Arc<dyn Backend>, batch: Vec<Call<Vec<NewJob>, Result<Sto
             Ok(EnqueueAnswer::Stored { outcomes, unblocked, now }) => {
                 if let Err(error) = backend.release(unblocked).await {
                     // They are stored; the sweep releases what this could not.
-                    tracing::warn!(%error, "blocked jobs wait for the sweep");
+                    tracing::warn!(error = format!("{error:#}"), "blocked jobs wait for the sweep");
                 }
                 let mut outcomes = outcomes.into_iter();
                 for (count, reply) in callers {

@@ -104,7 +104,7 @@ impl<J> JobHandle<J> {
                 Ok(job) if job.state.is_terminal() => return Ok(job),
                 Ok(_) => {}
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, job = %self.of.id, "waiting for the store");
+                    tracing::warn!(error = format!("{error:#}"), job = %self.of.id, "waiting for the store");
                 }
                 Err(error) => return Err(error),
             }

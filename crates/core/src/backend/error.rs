@@ -75,14 +75,36 @@ impl Error {
     }
 }
 
+/// The alternate form, `{:#}`, adds what caused it, on down the chain.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.context)
+        f.write_str(&self.context)?;
+        if f.alternate() {
+            let mut cause = std::error::Error::source(self);
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alternate_form_shows_the_whole_chain() {
+        let inner = Error::new(ErrorKind::Store, "second").with_source("third");
+        let error = Error::new(ErrorKind::Store, "first").with_source(inner);
+        assert_eq!(error.to_string(), "first");
+        assert_eq!(format!("{error:#}"), "first: second: third");
     }
 }

@@ -105,7 +105,11 @@ async fn extend(parts: &Parts, jobs: Vec<Arc<Running>>) {
             Err(error) => {
                 // Until somebody takes them over, the leases are still ours:
                 // the next beat may succeed.
-                tracing::warn!(%error, leases = page.len(), "leases could not be extended");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    leases = page.len(),
+                    "leases could not be extended"
+                );
                 for (running, told) in page.iter().zip(told) {
                     if told.is_some() {
                         running.not_told();

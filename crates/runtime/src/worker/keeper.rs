@@ -177,7 +177,7 @@ async fn fire(
         Err(error) => {
             // Its queue was declared anew and takes its jobs no longer. It
             // goes on to its next moment, so that it stands in nobody's way.
-            tracing::error!(%error, repeatable = %record.spec.key, "a repeatable cannot fire");
+            tracing::error!(error = format!("{error:#}"), repeatable = %record.spec.key, "a repeatable cannot fire");
             repeat::pass_over(record, now)
         }
     };
@@ -218,7 +218,10 @@ pub(super) async fn keep(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, sweep: Durati
         if beat_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY) {
             match backend.beat(alive(&parts, &pools, &queues)).await {
                 Ok(()) => beat_at = Some(Instant::now()),
-                Err(error) => tracing::warn!(%error, "the worker could not say that it is there"),
+                Err(error) => tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the worker could not say that it is there"
+                ),
             }
         }
         let wait = match keeper.round(&**backend).await {
@@ -228,7 +231,10 @@ pub(super) async fn keep(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, sweep: Durati
             }
             Err(error) => {
                 failures += 1;
-                tracing::warn!(%error, "the keeper's round failed; it goes on after a while");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the keeper's round failed; it goes on after a while"
+                );
                 store_backoff(failures)
             }
         };

@@ -78,7 +78,7 @@ pub(super) async fn poll(parts: Arc<Parts>, pool: Arc<Pool>, settler: Arc<Settle
             Err(error) => {
                 failures += 1;
                 let wait = store_backoff(failures);
-                tracing::warn!(%error, queue = %pool.queue, ?wait, "the store gives no jobs; asking again");
+                tracing::warn!(error = format!("{error:#}"), queue = %pool.queue, ?wait, "the store gives no jobs; asking again");
                 tokio::time::sleep(wait).await;
             }
         }

@@ -100,7 +100,7 @@ impl RunningWorker {
         self.tasks.iter().for_each(JoinHandle::abort);
         let leaving = Beat::Leaving(self.id());
         if let Err(error) = self.parts.shared.client.backend().beat(leaving).await {
-            tracing::debug!(%error, "the worker could not say goodbye");
+            tracing::debug!(error = format!("{error:#}"), "the worker could not say goodbye");
         }
         let settled = self.pools.iter().map(|(pool, _)| pool.finished()).sum();
         WorkerSummary { settled, handed_back }

@@ -115,16 +115,24 @@ pub(crate) async fn settle(backend: &dyn Backend, finished: Vec<Finished>) {
             }
             Err(error) if error.kind().is_transient() => {
                 failures += 1;
-                tracing::warn!(%error, jobs = open.len(), "settling again after a while");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    jobs = open.len(),
+                    "settling again after a while"
+                );
                 tokio::time::sleep(store_backoff(failures)).await;
             }
             Err(error) if open.len() == 1 => {
                 let id = open[0].0.running.job.id;
-                tracing::error!(%error, job = %id, "a job cannot be settled; its lease will run out");
+                tracing::error!(error = format!("{error:#}"), job = %id, "a job cannot be settled; its lease will run out");
                 return;
             }
             Err(error) => {
-                tracing::warn!(%error, jobs = open.len(), "a batch is refused; settling one by one");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    jobs = open.len(),
+                    "a batch is refused; settling one by one"
+                );
                 for one in open {
                     Box::pin(settle(backend, vec![one.0])).await;
                 }
@@ -171,7 +179,7 @@ fn again(
                 Some((finished, None))
             }
             _ => {
-                tracing::error!(%error, job = %id, "a job cannot be settled; its lease will run out");
+                tracing::error!(error = format!("{error:#}"), job = %id, "a job cannot be settled; its lease will run out");
                 None
             }
         },
@@ -196,6 +204,6 @@ async fn tell_news(backend: &dyn Backend, finished: &[Finished]) {
     if !news.is_empty()
         && let Err(error) = backend.extend(news).await
     {
-        tracing::warn!(%error, "the last progress of finished jobs is lost");
+        tracing::warn!(error = format!("{error:#}"), "the last progress of finished jobs is lost");
     }
 }
