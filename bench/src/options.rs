@@ -1,0 +1,104 @@
+//! What is measured, and on what.
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// Measures Windlass, and prints one line of JSON.
+#[derive(Clone, Debug, Parser)]
+#[command(about, disable_version_flag = true)]
+pub(crate) struct Options {
+    /// What to measure.
+    #[arg(value_enum)]
+    pub(crate) workload: Workload,
+    /// The store, which must hold no jobs yet: `memory:` or `sqlite:FILE`.
+    #[arg(long, default_value = "memory:")]
+    pub(crate) store: String,
+    /// How many jobs; `latency` and `steady` go by time instead.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) jobs: usize,
+    /// How long completed jobs are kept.
+    #[arg(long, value_enum, default_value_t = Retention::Default)]
+    pub(crate) retention: Retention,
+    /// How many jobs a worker runs at once; without it, the worker's default.
+    #[arg(long)]
+    pub(crate) concurrency: Option<usize>,
+    /// How many bytes a payload has, about.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) payload: usize,
+    /// How long `latency` and `steady` run, in seconds.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// How many jobs wait behind those that `backlog` drains.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) behind: usize,
+    /// How many partition keys `partitions` has.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) keys: usize,
+}
+
+impl Options {
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// The scheme of the store's URL: the rest may hold a password.
+    pub(crate) fn scheme(&self) -> &str {
+        self.store.split(':').next().unwrap_or_default()
+    }
+
+    /// Whether other processes can open the store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.scheme() != "memory"
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// One task enqueues one job after the other.
+    EnqueueSeq,
+    /// 64 tasks do, by the same plain call.
+    #[value(name = "enqueue-64")]
+    Enqueue64,
+    /// One task enqueues 1,000 jobs a call.
+    EnqueueBulk,
+    /// One worker process runs jobs that are there already.
+    Drain,
+    /// One job every 20 ms: from before its enqueue to its handler's start.
+    Latency,
+    /// A producer of 1,000 jobs a call beside a worker, in one process.
+    Steady,
+    /// Drains jobs in front of nothing, of as many scheduled ones, and of as
+    /// many of worse priority.
+    Backlog,
+    /// Drains a queue with limits that do not bind.
+    Limits,
+    /// Drains a partitioned queue.
+    Partitions,
+    /// Drains with 1, 2, 4 and 8 worker processes.
+    Processes,
+    /// The same work as bare statements in batches of 100 and of 1,000.
+    Floor,
+    /// Part of other workloads: fills the store.
+    #[value(hide = true)]
+    Load,
+    /// Part of `processes`: one worker.
+    #[value(hide = true)]
+    Work,
+}
+
+impl Workload {
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// How long completed jobs are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Retention {
+    /// As a queue has it by default: for a day.
+    Default,
+    /// Not at all.
+    Remove,
+}

@@ -1,0 +1,60 @@
+//! The same work as bare statements, in batches: what the store can do.
+
+mod memory;
+mod sqlite;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::options::Options;
+use crate::report::{Report, per_second};
+
+/// How many jobs one batch has.
+const BATCHES: [usize; 2] = [100, 1000];
+
+/// A bare queue: priority, moment, lease and acknowledgement, and no other
+/// rule.
+trait Bare {
+    /// Stores a batch of jobs with this payload, as durably as a queue does.
+    fn enqueue(&mut self, from: usize, count: usize, payload: &str) -> Result<()>;
+
+    /// Acknowledges what the last call gave out and leases the next jobs, in
+    /// one step. Answers how many it gave out.
+    fn turn(&mut self, count: usize) -> Result<usize>;
+}
+
+/// Enqueues and drains `--jobs` in batches of each size. The rate is that of
+/// draining in the largest.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let mut report = Report::new(options);
+    let mut last = Duration::ZERO;
+    for batch in BATCHES {
+        let mut bare: Box<dyn Bare> = match options.scheme() {
+            "memory" => Box::new(memory::Queue::default()),
+            "sqlite" => Box::new(sqlite::Queue::create(options, batch)?),
+            other => bail!("there is no floor for {other:?} yet"),
+        };
+        let payload = "x".repeat(options.payload);
+        let begun = Instant::now();
+        for from in (0..options.jobs).step_by(batch) {
+            bare.enqueue(from, batch.min(options.jobs - from), &payload)?;
+        }
+        let enqueued = begun.elapsed();
+        let begun = Instant::now();
+        let mut done = 0;
+        loop {
+            let count = bare.turn(batch)?;
+            if count == 0 {
+                break;
+            }
+            done += count;
+        }
+        last = begun.elapsed();
+        ensure!(done == options.jobs, "{done} jobs came back of {}", options.jobs);
+        report = report
+            .with(&format!("enqueue_{batch}_jobs_per_s"), per_second(options.jobs, enqueued))
+            .with(&format!("drain_{batch}_jobs_per_s"), per_second(options.jobs, last));
+    }
+    report.rate(options.jobs, last).print()
+}

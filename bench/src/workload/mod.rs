@@ -1,0 +1,31 @@
+//! What is measured.
+
+mod backlog;
+mod drain;
+mod enqueue;
+mod floor;
+mod latency;
+mod processes;
+mod steady;
+
+use anyhow::Result;
+
+use crate::options::{Options, Workload};
+
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    match options.workload {
+        Workload::EnqueueSeq => enqueue::plain(options, 1).await,
+        Workload::Enqueue64 => enqueue::plain(options, 64).await,
+        Workload::EnqueueBulk => enqueue::bulk(options).await,
+        Workload::Drain => drain::run(options, |queue| queue).await,
+        Workload::Limits => drain::limits(options).await,
+        Workload::Partitions => drain::partitions(options).await,
+        Workload::Latency => latency::run(options).await,
+        Workload::Steady => steady::run(options).await,
+        Workload::Backlog => backlog::run(options).await,
+        Workload::Processes => processes::run(options).await,
+        Workload::Floor => floor::run(options).await,
+        Workload::Load => drain::load(options).await,
+        Workload::Work => processes::work(options).await,
+    }
+}
