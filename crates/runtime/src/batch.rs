@@ -4,20 +4,19 @@
 //! meanwhile go together in the next one. So a lone caller waits for nobody,
 //! many callers share round trips, and no timer or batch size is there to be
 //! tuned.
+//!
+//! A store that answers without suspending is never under way: each caller is
+//! served on its own thread, and there is nothing to share.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 /// How much goes in one call at most, in whatever the callers weigh.
 const MAX_WEIGHT: usize = 10_000;
-
-/// How many calls in a row a caller carries out for others before it hands
-/// them to a task: it has its own work to do.
-const INLINE_ROUNDS: usize = 4;
 
 /// One caller's part of a batch.
 pub(crate) struct Call<I, O> {
@@ -38,11 +37,13 @@ pub(crate) struct Batcher<I, O> {
 
 struct State<I, O> {
     waiting: VecDeque<Call<I, O>>,
+    /// Whether a task carries out what waits.
     under_way: bool,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
-    /// A batcher that hands each batch to `flush`, one at a time.
+    /// A batcher that hands each batch to `flush`, one at a time as long as
+    /// `flush` suspends.
     pub(crate) fn new(
         flush: impl Fn(Vec<Call<I, O>>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Arc<Self> {
@@ -54,39 +55,31 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// dropped.
     pub(crate) fn submit(self: &Arc<Self>, input: I, weight: usize) -> oneshot::Receiver<O> {
         let (reply, answer) = oneshot::channel();
-        let mut state = self.lock();
-        state.waiting.push_back(Call { input, reply, weight });
-        if state.under_way {
-            return answer;
+        let call = Call { input, reply, weight };
+        {
+            let mut state = self.lock();
+            if state.under_way {
+                state.waiting.push_back(call);
+                return answer;
+            }
         }
-        state.under_way = true;
-        drop(state);
-        self.drive();
+        let mut call = (self.flush)(vec![call]);
+        if call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            self.hand_over(call);
+        }
         answer
     }
 
-    /// Carries out what waits. A store that answers without suspending is
-    /// served on the spot; otherwise a task takes over, so that a caller who
+    /// Lets a task go on with a call that has suspended, so that a caller who
     /// is dropped half-way drops nobody else's call.
-    fn drive(self: &Arc<Self>) {
-        for _ in 0..INLINE_ROUNDS {
-            let Some(batch) = self.next() else { return };
-            let mut call = Guarded { of: self.clone(), call: (self.flush)(batch), done: false };
-            if call.poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                tokio::spawn(self.clone().run(Some(call)));
-                return;
-            }
-        }
-        tokio::spawn(self.clone().run(None));
-    }
-
-    async fn run(self: Arc<Self>, first: Option<Guarded<I, O>>) {
-        if let Some(mut call) = first {
-            std::future::poll_fn(|cx| call.poll(cx)).await;
-        }
-        while let Some(batch) = self.next() {
-            let mut call = Guarded { of: self.clone(), call: (self.flush)(batch), done: false };
-            std::future::poll_fn(|cx| call.poll(cx)).await;
+    fn hand_over(self: &Arc<Self>, call: BoxFuture<'static, ()>) {
+        let first = !std::mem::replace(&mut self.lock().under_way, true);
+        if first {
+            Runner::spawn(self, Some(call));
+        } else {
+            // Another caller's call suspended at the same time, and its task
+            // serves those that wait.
+            tokio::spawn(call);
         }
     }
 
@@ -114,36 +107,54 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     }
 }
 
-/// A call under way. If it is dropped unfinished, by a panic or by the end of
-/// the runtime, its own callers learn that they will not be answered, and those
-/// that wait go on: in a task, if there is still a runtime to run one.
-struct Guarded<I: Send + 'static, O: Send + 'static> {
+/// Carries out calls while there are any. If one of them panics, its own
+/// callers learn that they will not be answered, and those that wait go on in
+/// another task. If the runtime ends, all of them learn it.
+struct Runner<I: Send + 'static, O: Send + 'static> {
     of: Arc<Batcher<I, O>>,
-    call: BoxFuture<'static, ()>,
     done: bool,
 }
 
-impl<I: Send + 'static, O: Send + 'static> Guarded<I, O> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let poll = self.call.as_mut().poll(cx);
-        self.done = poll.is_ready();
-        poll
+impl<I: Send + 'static, O: Send + 'static> Runner<I, O> {
+    fn spawn(of: &Arc<Batcher<I, O>>, first: Option<BoxFuture<'static, ()>>) {
+        tokio::spawn(Self { of: Arc::clone(of), done: false }.run(first));
+    }
+
+    async fn run(mut self, first: Option<BoxFuture<'static, ()>>) {
+        let mut next = first;
+        loop {
+            if let Some(call) = next {
+                call.await;
+                // Those who were just answered may come again at once: with
+                // them, the next batch is twice as large as without. It costs
+                // the others no more than a turn of the scheduler.
+                tokio::task::yield_now().await;
+            }
+            match self.of.next() {
+                Some(batch) => next = Some((self.of.flush)(batch)),
+                None => break,
+            }
+        }
+        self.done = true;
     }
 }
 
-impl<I: Send + 'static, O: Send + 'static> Drop for Guarded<I, O> {
+impl<I: Send + 'static, O: Send + 'static> Drop for Runner<I, O> {
     fn drop(&mut self) {
         if self.done {
             return;
         }
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(Arc::clone(&self.of).run(None))),
-            Err(_) => {
-                let mut state = self.of.lock();
-                state.under_way = false;
-                state.waiting.clear();
-            }
+        if std::thread::panicking() {
+            Self::spawn(&self.of, None);
+            return;
         }
+        let abandoned = {
+            let mut state = self.of.lock();
+            state.under_way = false;
+            std::mem::take(&mut state.waiting)
+        };
+        // Outside the lock: who learns of it may ask again at once.
+        drop(abandoned);
     }
 }
 

@@ -234,11 +234,18 @@ impl Client {
 /// Sends what several callers enqueue in one call. If the store refuses it
 /// because of one of them, that one learns why and the others go again.
 async fn send(backend: Arc<dyn Backend>, batch: Vec<Call<Vec<NewJob>, Result<Stored>>>) {
-    let mut jobs = Vec::with_capacity(batch.iter().map(|call| call.input.len()).sum());
+    let count: usize = batch.iter().map(|call| call.input.len()).sum();
     let mut callers = Vec::with_capacity(batch.len());
+    let mut jobs = Vec::new();
     for mut call in batch {
         callers.push((call.input.len(), call.reply));
-        jobs.append(&mut call.input);
+        if call.input.len() == count {
+            // A lone caller's jobs go as they are.
+            jobs = call.input;
+        } else {
+            jobs.reserve_exact(count - jobs.len());
+            jobs.append(&mut call.input);
+        }
     }
     loop {
         match backend.enqueue(jobs).await {

@@ -1,5 +1,9 @@
 //! Enqueuing: a builder that is awaited.
 
+use std::any::TypeId;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -40,20 +44,45 @@ pub(crate) fn fresh_id() -> JobId {
     Uuid::now_v7().into()
 }
 
+/// How much room for encoding a thread keeps for the next time.
+const KEPT_SCRATCH: usize = 1 << 16;
+
 pub(crate) fn encode<T: serde::Serialize + ?Sized>(
     what: &'static str,
     value: &T,
 ) -> Result<Payload> {
-    match serde_json::to_vec(value) {
-        Ok(bytes) => Ok(Payload::from(bytes)),
-        Err(error) => Err(Error::Encode { what, message: error.to_string() }),
+    thread_local! {
+        static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
+    // Written here first, a payload takes exactly its own length of memory. A
+    // value that encodes another one while it is encoded finds an empty one.
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    let encoded = match serde_json::to_writer(&mut scratch, value) {
+        Ok(()) => Ok(Payload::copy_of(&scratch)),
+        Err(error) => Err(Error::Encode { what, message: error.to_string() }),
+    };
+    if scratch.capacity() <= KEPT_SCRATCH {
+        SCRATCH.set(scratch);
+    }
+    encoded
+}
+
+/// The name of a job type. It is checked, and its text stored, once per
+/// thread.
+fn job_type<J: Job>() -> Result<JobType> {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<TypeId, JobType>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| match known.entry(TypeId::of::<J>()) {
+        Entry::Occupied(known) => Ok(known.get().clone()),
+        Entry::Vacant(unknown) => Ok(unknown.insert(JobType::new(J::NAME)?).clone()),
+    })
 }
 
 /// A request for a job of this type with the type's defaults.
 pub(crate) fn typed_request<J: Job>(job: &J) -> Result<JobRequest> {
-    let job_type = JobType::new(J::NAME)?;
-    let mut request = JobRequest::new(fresh_id(), job_type, encode("job", job)?);
+    let mut request = JobRequest::new(fresh_id(), job_type::<J>()?, encode("job", job)?);
     let JobDefaults { queue: _, priority, retry, timeout } = J::defaults();
     request.priority = priority;
     if retry.is_some() || timeout.is_some() {
@@ -415,9 +444,12 @@ pub struct EnqueueAll<J> {
 
 impl<J: Job> EnqueueAll<J> {
     pub(crate) fn new(queue: &Queue, jobs: impl IntoIterator<Item = J>) -> Self {
-        let jobs =
-            jobs.into_iter().map(|job| Ok(enqueue(queue.spec(), typed_request(&job)?)?)).collect();
-        Self { client: queue.client().clone(), jobs, marker: PhantomData }
+        let jobs = jobs.into_iter();
+        let mut made = Vec::with_capacity(jobs.size_hint().0);
+        let all = jobs.map(|job| Ok(enqueue(queue.spec(), typed_request(&job)?)?));
+        // Collecting results would not use the known length.
+        let jobs = all.map(|job| job.map(|job| made.push(job))).collect::<Result<()>>();
+        Self { client: queue.client().clone(), jobs: jobs.map(|()| made), marker: PhantomData }
     }
 }
 

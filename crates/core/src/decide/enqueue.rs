@@ -59,7 +59,7 @@ impl JobRequest {
             job_type,
             payload,
             priority: None,
-            options: Arc::default(),
+            options: JobOptions::shared_default(),
             due: When::Now,
             expires: None,
             key: None,

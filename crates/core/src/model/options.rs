@@ -1,5 +1,6 @@
 //! What a caller chose for a job, fixed at enqueue.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,14 @@ pub enum OnBrokenDependency {
 }
 
 impl JobOptions {
+    /// The defaults, shared: most jobs have no others, and one copy serves
+    /// them all.
+    #[must_use]
+    pub fn shared_default() -> Arc<Self> {
+        static DEFAULT: LazyLock<Arc<JobOptions>> = LazyLock::new(Arc::default);
+        Arc::clone(&DEFAULT)
+    }
+
     /// The stored form; `None` for the defaults, which need no storing.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {

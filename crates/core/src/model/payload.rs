@@ -16,6 +16,12 @@ pub const DEFAULT_MAX_PAYLOAD: usize = 1024 * 1024;
 pub struct Payload(Bytes);
 
 impl Payload {
+    /// A copy of these bytes, in exactly as much memory.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
