@@ -120,7 +120,7 @@ impl<'c> Codec<'c> {
     /// are those of `queries/include/job.sql`.
     pub(crate) fn job(&mut self, row: &Row<'_>, now: Timestamp) -> Outcome<Job> {
         let lane: i64 = row.get(LANE)?;
-        let key1 = Timestamp::from_micros(row.get(6)?);
+        let key1 = moment(row, 6)?.unwrap_or(Timestamp::EPOCH);
         let hooks: i64 = row.get(HOOKS)?;
         let due = Timestamp::from_micros(row.get(9)?);
         let state = lane::state(lane, due, now)

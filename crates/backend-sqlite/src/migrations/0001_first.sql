@@ -2,10 +2,13 @@
 -- stand beside an application's own in one file.
 --
 -- How it is laid out, and why:
---   * A job is one row. Its place in every order a dequeue or a sweep goes by
---     is one entry of one index, windlass_jobs_lane, under (queue, lane, key1,
---     key2, seq). A change of state is thus one entry taken out and one put in,
---     however many states there are.
+--   * A job is one row, written when it is enqueued and, in the life of most
+--     jobs, never again. What becomes of it stands in narrow tables beside it:
+--     it is ready, then leased, then ended, and each of these is a row that is
+--     inserted at the end of its table and taken from the front of another. So
+--     a start and an end write a few dozen bytes each, however large the job.
+--   * Where jobs wait for a moment or for others, their rows say so, in
+--     windlass_jobs_lane, under (queue, lane, key1, seq).
 --   * What only few jobs have (a line, an expiry, labels, …) stands in tables of
 --     its own. An index over a column that is mostly NULL would have to be
 --     opened for every job; a table that no statement names costs nothing. The
@@ -45,24 +48,23 @@ CREATE TABLE windlass_counters (
     PRIMARY KEY (queue, state)
 ) STRICT, WITHOUT ROWID;
 
--- Jobs. Columns that change come first, the bulky ones last.
+-- Jobs.
 --
--- lane, key1 and key2 say where a job stands:
+-- lane and key1 say where a job stands while it is neither ready nor active nor
+-- ended:
 --   lane 0  blocked       key1 = 0 if nothing it waits for is open or something
 --                         is broken, else 1
 --   lane 1  scheduled     key1 = due
---   lane 2  ready         key1 = sort, key2 = place
---   lane 3  active        key1 = end of the lease
---   lane 4 to 7  ended    key1 = when; the lane is the state's code
 --   lane 8  in the line of its partition     key1 = place
 --   lane 9  past its expiry, taken out of the order until that is decided;
 --           key1 = place
+--   none    it stands in windlass_ready (which is called lane 2), in
+--           windlass_leases (lane 3) or in windlass_ended (lanes 4 to 7)
 -- Lanes 2, 8 and 9 are the state 'waiting'.
 --
--- A job that has never started has the earliest moment there is for started_at,
--- and zeros for the worker that last leased it. With these, and with versions
--- that begin at 2 and so never fit into no bytes at all, a row keeps its length
--- from enqueue to end: it is overwritten in place, and pages stay full.
+-- version, token and started_at are those of a job that is neither leased nor
+-- ended; the tables of those have their own. A job that has never started has
+-- the earliest moment there is for started_at.
 --
 --   sort   the first part of the order key
 --   hooks  what else may know the job, as bits: 1 a line or a partition's
@@ -73,10 +75,9 @@ CREATE TABLE windlass_jobs (
     seq              INTEGER PRIMARY KEY,
     id               BLOB NOT NULL,
     queue            INTEGER NOT NULL,
-    lane             INTEGER NOT NULL,
-    key1             INTEGER NOT NULL,
-    key2             INTEGER NOT NULL,
-    version          INTEGER NOT NULL DEFAULT 2,
+    lane             INTEGER,
+    key1             INTEGER,
+    version          INTEGER NOT NULL DEFAULT 1,
     token            INTEGER NOT NULL DEFAULT 0,
     hooks            INTEGER NOT NULL DEFAULT 0,
     sort             INTEGER NOT NULL,
@@ -84,7 +85,6 @@ CREATE TABLE windlass_jobs (
     due              INTEGER NOT NULL,
     enqueued_at      INTEGER NOT NULL,
     started_at       INTEGER NOT NULL DEFAULT -9223372036854775808,
-    worker           BLOB NOT NULL DEFAULT X'00000000000000000000000000000000',
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     open             INTEGER NOT NULL DEFAULT 0,
     broken           INTEGER NOT NULL DEFAULT 0,
@@ -95,12 +95,48 @@ CREATE TABLE windlass_jobs (
     rare             TEXT,
     course           BLOB,
     progress         BLOB,
-    result           BLOB,
     payload          BLOB NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX windlass_jobs_id ON windlass_jobs (id);
-CREATE INDEX windlass_jobs_lane ON windlass_jobs (queue, lane, key1, key2);
+CREATE INDEX windlass_jobs_lane ON windlass_jobs (queue, lane, key1) WHERE lane IS NOT NULL;
+
+-- Jobs that may start, in the order of the queue. Those of partitions stand in
+-- lines instead.
+CREATE TABLE windlass_ready (
+    queue INTEGER NOT NULL,
+    sort  INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    job   INTEGER NOT NULL,
+    PRIMARY KEY (queue, sort, place, job)
+) STRICT, WITHOUT ROWID;
+
+-- Active jobs. There are as many as workers have in hand, and no index over
+-- them: what looks for those that have run out goes through all, which is less
+-- than what an index would cost at each start and each end.
+CREATE TABLE windlass_leases (
+    job        INTEGER PRIMARY KEY,
+    queue      INTEGER NOT NULL,
+    version    INTEGER NOT NULL,
+    token      INTEGER NOT NULL,
+    until      INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    worker     BLOB NOT NULL
+) STRICT;
+
+-- Ended jobs; lane is the state's code, 4 to 7.
+CREATE TABLE windlass_ended (
+    job        INTEGER PRIMARY KEY,
+    queue      INTEGER NOT NULL,
+    lane       INTEGER NOT NULL,
+    moment     INTEGER NOT NULL,
+    version    INTEGER NOT NULL,
+    token      INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    result     BLOB
+) STRICT;
+
+CREATE INDEX windlass_ended_moment ON windlass_ended (queue, lane, moment);
 
 -- The lines of partitions: jobs whose moment has come, or that were put off and
 -- keep their place, in the order of the queue.

@@ -2,6 +2,8 @@
 --      which to begin, ?6 how many.
 -- Out: the jobs, without payload.
 -- Why: the first to end come first, as the index has them.
-SELECT /*job*/ FROM windlass_jobs
-WHERE queue = ?1 AND lane = ?2 AND key1 <= ?3 AND key1 >= ?4 AND (key1 > ?4 OR seq > ?5)
-ORDER BY key1, key2, seq LIMIT ?6
+SELECT /*job*/ FROM windlass_ended CROSS JOIN windlass_jobs ON seq = windlass_ended.job
+    LEFT JOIN windlass_leases ON windlass_leases.job = windlass_ended.job
+WHERE windlass_ended.queue = ?1 AND windlass_ended.lane = ?2 AND moment <= ?3 AND moment >= ?4
+    AND (moment > ?4 OR windlass_ended.job > ?5)
+ORDER BY moment, windlass_ended.job LIMIT ?6

@@ -4,8 +4,9 @@
 --      page.
 SELECT /*job*/
 FROM (
-    SELECT moment, job FROM windlass_expiring
+    SELECT expiring.moment AS gone, expiring.job AS due_job FROM windlass_expiring AS expiring
     WHERE queue = ?1 AND moment <= ?2 AND (moment, job) > (?3, ?4)
     ORDER BY moment, job LIMIT ?5
-) CROSS JOIN windlass_jobs ON seq = job
-ORDER BY moment, job
+) CROSS JOIN windlass_jobs ON seq = due_job
+/*beside*/
+ORDER BY gone, due_job

@@ -1,6 +1,8 @@
 -- In:  ?1 queue, ?2 now, ?3 and ?4 place behind which to begin, ?5 how many.
 -- Out: the jobs, without payload.
--- Why: the index has them in the order of the page.
-SELECT /*job*/ FROM windlass_jobs
-WHERE queue = ?1 AND lane = 3 AND key1 <= ?2 AND key1 >= ?3 AND (key1 > ?3 OR seq > ?4)
-ORDER BY key1, key2, seq LIMIT ?5
+-- Why: goes through the leases, of which there are as many as workers have in
+--      hand, once a sweep.
+SELECT /*job*/ FROM windlass_leases CROSS JOIN windlass_jobs ON seq = windlass_leases.job
+    LEFT JOIN windlass_ended ON windlass_ended.job = windlass_leases.job
+WHERE windlass_leases.queue = ?1 AND until <= ?2 AND (until, windlass_leases.job) > (?3, ?4)
+ORDER BY until, windlass_leases.job LIMIT ?5

@@ -3,5 +3,6 @@
 -- Out: the blocked jobs that core has to decide about, without payload.
 -- Why: key1 of a blocked job keeps them apart from those that go on waiting.
 SELECT /*job*/ FROM windlass_jobs
-WHERE queue = ?1 AND lane = 0 AND key1 = 0 AND seq > ?4 AND ?2 >= ?3
-ORDER BY key2, seq LIMIT ?5
+/*beside*/
+WHERE windlass_jobs.queue = ?1 AND windlass_jobs.lane = 0 AND key1 = 0 AND seq > ?4 AND ?2 >= ?3
+ORDER BY seq LIMIT ?5

@@ -2,4 +2,4 @@
 -- Out: nothing.
 -- Why: no later dequeue comes across it again; the sweep still finds it by its
 --      expiry.
-UPDATE windlass_jobs SET lane = 9, key1 = place, key2 = 0 WHERE seq = ?1
+UPDATE windlass_jobs SET lane = 9, key1 = place WHERE seq = ?1

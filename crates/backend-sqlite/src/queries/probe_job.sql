@@ -1,5 +1,9 @@
 -- In:  ?1 id.
--- Out: seq, queue, lane, token, hooks.
+-- Out: seq, queue, lane, token.
 -- Why: says whether an id exists, and whether a lease is current, without
 --      reading the job.
-SELECT seq, queue, lane, token, hooks FROM windlass_jobs WHERE id = ?1
+SELECT seq, windlass_jobs.queue, /*lane*/,
+       coalesce(windlass_ended.token, windlass_leases.token, windlass_jobs.token)
+FROM windlass_jobs
+/*beside*/
+WHERE id = ?1

@@ -1,4 +1,4 @@
 -- In:  ?1 seq.
--- Out: the job with payload and result.
+-- Out: the job, which is pending, with its payload.
 -- Why: the head of a partition's line, by its number.
-SELECT /*job*/, result, payload FROM windlass_jobs WHERE seq = ?1
+SELECT /*pending*/ FROM windlass_jobs WHERE seq = ?1

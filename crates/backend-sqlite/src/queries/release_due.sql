@@ -3,7 +3,6 @@
 -- Why: every dequeue does this first, so that no scanner is needed. All of them
 --      at once: the order among them is by rank, not by moment.
 UPDATE windlass_jobs
-SET lane = CASE WHEN partition IS NULL THEN 2 ELSE 8 END,
-    key1 = CASE WHEN partition IS NULL THEN sort ELSE place END,
-    key2 = CASE WHEN partition IS NULL THEN place ELSE 0 END
+SET lane = CASE WHEN partition IS NOT NULL THEN 8 END,
+    key1 = CASE WHEN partition IS NOT NULL THEN place END
 WHERE queue = ?1 AND lane = 1 AND key1 <= ?2

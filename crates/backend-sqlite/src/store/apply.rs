@@ -1,18 +1,19 @@
 //! Carrying out what core has decided.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
-use rusqlite::params;
+use rusqlite::{ToSql, params};
 use windlass_core::backend::{
     Applied, ApplyAnswer, CancelRequest, Expiry, LeaseGuard, Place, Target, Transition,
 };
-use windlass_core::model::{End, Event, Job, Limits, Payload, State, Timestamp, When};
+use windlass_core::model::{End, Event, Job, JobId, Limits, Payload, State, Timestamp, When};
 use windlass_core::{Error, ErrorKind};
 
 use super::dedup::Key;
 use super::lane::{self, Known, Pending, Stand, hook};
-use super::query::Query;
-use super::{Queue, Store};
+use super::query::{MANY, Query};
+use super::{Leased, Queue, Store};
 use crate::error::{Fail, Outcome};
 use crate::record::signed;
 
@@ -26,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) job: Job,
     pub(crate) seq: i64,
     pub(crate) lane: i64,
+    /// The token of its last lease.
+    pub(crate) token: i64,
     /// What else knows it.
     pub(crate) hooks: i64,
 }
@@ -42,7 +45,13 @@ impl Store<'_> {
     pub(crate) fn apply(&mut self, transitions: &[Transition]) -> Outcome<ApplyAnswer> {
         let mut outcomes = Vec::with_capacity(transitions.len());
         let mut dependents = BTreeSet::new();
-        for transition in transitions {
+        while let Some((transition, rest)) = transitions[outcomes.len()..].split_first() {
+            let ended =
+                if rest.is_empty() { 0 } else { self.end_several(&transitions[outcomes.len()..])? };
+            if ended > 0 {
+                outcomes.extend((0..ended).map(|_| Applied::Applied));
+                continue;
+            }
             let outcome = self.apply_one(transition, &mut dependents)?;
             if matches!(outcome, Applied::Applied) {
                 self.news.happened(|| transition.job.clone(), transition.event);
@@ -61,15 +70,15 @@ impl Store<'_> {
         transition: &Transition,
         dependents: &mut BTreeSet<i64>,
     ) -> Outcome<Applied> {
+        if self.end_plain(transition)? {
+            return Ok(Applied::Applied);
+        }
         let Some(queue) = self.find_queue(&transition.job.queue)? else {
             return Ok(Applied::Gone);
         };
         let course = transition.course.as_ref().map(|course| course.encode());
         if let Some(refused) = too_large(transition, course.as_ref()) {
             return Ok(Applied::Refused(refused));
-        }
-        if self.end_plain(&queue, transition)? {
-            return Ok(Applied::Applied);
         }
         let found = match self.find(&queue, transition.job.id) {
             Ok(Some(found)) => found,
@@ -96,46 +105,115 @@ impl Store<'_> {
         Ok(applied)
     }
 
-    /// Ends a job on which nothing else hangs: one statement, for the way most
-    /// jobs go. Answers whether it did.
-    fn end_plain(&mut self, queue: &Queue, transition: &Transition) -> Outcome<bool> {
+    /// Ends as many of the first of these as are plain, together. Answers how
+    /// many it has ended: none if the first is not plain or one of their guards
+    /// does not hold.
+    fn end_several(&mut self, transitions: &[Transition]) -> Outcome<usize> {
+        let mut run: Vec<PlainEnd<'_>> = Vec::with_capacity(MANY);
+        for transition in transitions.iter().take(MANY) {
+            // What is known of a lease is taken: a second transition of the
+            // same job must see what the first one did.
+            let Some(end) = self.plain_end(transition)? else { break };
+            run.push(end);
+        }
+        if run.len() < 2 {
+            self.leased.extend(run.iter().map(PlainEnd::leased));
+            return Ok(0);
+        }
+        let now = self.now.as_micros();
+        let statement = self.statements.get(Query::EndLeases)?;
+        let mut column = 0;
+        for index in 0..MANY {
+            let end = run.get(index);
+            let result = end.and_then(|end| end.result).map(Payload::as_slice);
+            let values: [&dyn ToSql; 6] = [
+                &end.map(|end| end.seq),
+                &end.map(|end| end.queue.id),
+                &end.map(|end| signed(end.transition.guard.version)),
+                &end.map(|end| signed(end.token)),
+                &end.map(|end| end.state.code()),
+                &result,
+            ];
+            for value in values {
+                column += 1;
+                statement.raw_bind_parameter(column, value)?;
+            }
+        }
+        statement.raw_bind_parameter(column + 1, now)?;
+        let all_hold = statement.raw_execute()? == run.len();
+        let after = if all_hold { Query::DeleteLeases } else { Query::TakeBackEnds };
+        let statement = self.statements.get(after)?;
+        for index in 0..MANY {
+            statement.raw_bind_parameter(index + 1, run.get(index).map(|end| end.seq))?;
+        }
+        statement.raw_execute()?;
+        if !all_hold {
+            self.leased.extend(run.iter().map(PlainEnd::leased));
+            return Ok(0);
+        }
+        for end in &run {
+            self.ended_plainly(end);
+            self.news.happened(|| end.transition.job.clone(), end.transition.event);
+        }
+        Ok(run.len())
+    }
+
+    /// Ends a job on which nothing else hangs, as most jobs end: without
+    /// reading it. Answers whether it did.
+    fn end_plain(&mut self, transition: &Transition) -> Outcome<bool> {
+        let Some(end) = self.plain_end(transition)? else {
+            return Ok(false);
+        };
+        let ended = self.statements.get(Query::EndLease)?.execute(params![
+            end.seq,
+            end.queue.id,
+            signed(transition.guard.version),
+            signed(end.token),
+            end.state.code(),
+            self.now.as_micros(),
+            end.result.map(Payload::as_slice),
+        ])?;
+        if ended > 0 {
+            self.statements.get(Query::DeleteLease)?.execute([end.seq])?;
+            self.ended_plainly(&end);
+        }
+        Ok(ended > 0)
+    }
+
+    /// What is known of the end of a job that was leased through this
+    /// connection and on which nothing else hangs. Takes what is known of its
+    /// lease.
+    fn plain_end<'t>(&mut self, transition: &'t Transition) -> Outcome<Option<PlainEnd<'t>>> {
         let (Target::Ended { end, result }, LeaseGuard::Held(token)) =
             (&transition.to, transition.guard.lease)
         else {
-            return Ok(false);
+            return Ok(None);
         };
         let untouched = transition.course.is_none()
             && transition.payload.is_none()
-            && transition.expiry == Expiry::Unchanged;
+            && transition.expiry == Expiry::Unchanged
+            && result.as_ref().is_none_or(|result| result.len() <= MAX_BYTES);
         if !untouched {
-            return Ok(false);
+            return Ok(None);
         }
-        let state = State::from(*end);
-        let known = self.leased.remove(&transition.job.id);
-        let query = match known {
-            Some(_) => Query::CompleteLeasedJob,
-            None => Query::CompletePlainJob,
+        let Some(queue) = self.find_queue(&transition.job.queue)? else {
+            return Ok(None);
         };
-        let statement = self.statements.get(query)?;
-        statement.raw_bind_parameter(1, transition.job.id.as_bytes())?;
-        statement.raw_bind_parameter(2, queue.id)?;
-        statement.raw_bind_parameter(3, signed(transition.guard.version))?;
-        statement.raw_bind_parameter(4, signed(token.0))?;
-        statement.raw_bind_parameter(5, state.code())?;
-        statement.raw_bind_parameter(6, self.now.as_micros())?;
-        statement.raw_bind_parameter(7, result.as_ref().map(Payload::as_slice))?;
-        statement.raw_bind_parameter(8, hook::AT_END)?;
-        if let Some(seq) = known {
-            statement.raw_bind_parameter(9, seq)?;
+        let leased = self.leased.remove(&transition.job.id);
+        let Some(Leased { seq, .. }) =
+            leased.filter(|leased| leased.version == transition.guard.version)
+        else {
+            return Ok(None);
+        };
+        let (state, result, token) = (State::from(*end), result.as_ref(), token.0);
+        Ok(Some(PlainEnd { transition, queue, seq, token, state, result }))
+    }
+
+    fn ended_plainly(&mut self, end: &PlainEnd<'_>) {
+        self.count_move(end.queue.id, State::Active, end.state);
+        if end.queue.spec.limits != Limits::default() {
+            self.news.touch(&end.queue.name);
         }
-        if statement.raw_execute()? == 0 {
-            return Ok(false);
-        }
-        self.count_move(queue.id, State::Active, state);
-        if queue.spec.limits != Limits::default() {
-            self.news.touch(&queue.name);
-        }
-        Ok(true)
     }
 
     fn stay(&mut self, change: Change<'_>, cancel: CancelRequest) -> Outcome<Applied> {
@@ -148,14 +226,8 @@ impl Store<'_> {
             self.leave(known, *lane)?;
             self.arrive(Known { expiring: None, ..known }, *lane, in_line)?;
         }
-        self.statements.get(Query::TouchJob)?.execute(params![
-            seq,
-            expires.map(|moment| moment.as_micros()),
-            job.cancel_requested || asked,
-            change.course.is_some(),
-            change.course.as_ref().and_then(Option::as_ref),
-            change.payload(),
-        ])?;
+        self.touch(change, job.cancel_requested || asked)?;
+        self.raise(*seq, *lane)?;
         Ok(Applied::Applied)
     }
 
@@ -180,11 +252,24 @@ impl Store<'_> {
             Place::AtDue => due,
             Place::Kept => job.place.min(due),
         };
-        let pending =
-            Pending { due, place, order: job.order, partitioned: job.partition.is_some() };
+        let pending = Pending { due, place, partitioned: job.partition.is_some() };
         let stand = Stand::pending(pending, self.now);
         let cancel_requested = job.cancel_requested && !revived;
-        self.move_to(change, stand, (place, due), cancel_requested, None)?;
+        let (lane_now, key1) = stand.stored();
+        self.statements.get(Query::MoveJob)?.execute(params![
+            seq,
+            lane_now,
+            key1,
+            lane::sort(job.order, place),
+            place.as_micros(),
+            due.as_micros(),
+            signed(job.version + 1),
+            change.found.token,
+            job.started_at.map_or(i64::MIN, Timestamp::as_micros),
+        ])?;
+        self.touch(change, cancel_requested)?;
+        self.leave_beside(*seq, *lane)?;
+        self.count_in(change, stand.lane);
         let known = Known::of(job, *seq, queue.id);
         self.leave(known, *lane)?;
         let expiring = change.expires().filter(|_| !job.has_started());
@@ -199,10 +284,26 @@ impl Store<'_> {
         result: Option<&Payload>,
         dependents: &mut BTreeSet<i64>,
     ) -> Outcome<Applied> {
-        let Found { job, seq, lane, hooks } = change.found;
+        let Found { job, seq, lane, token, hooks } = change.found;
         let state = State::from(end);
-        let stand = Stand::in_lane(i64::from(state.code()), self.now.as_micros());
-        self.move_to(change, stand, (job.place, job.due), job.cancel_requested, result)?;
+        // What has ended may end again in another way only by core's decision;
+        // what it was before goes.
+        self.leave_beside(*seq, *lane)?;
+        self.statements.get(Query::InsertEnd)?.execute(params![
+            seq,
+            change.queue.id,
+            state.code(),
+            self.now.as_micros(),
+            signed(job.version + 1),
+            token,
+            job.started_at.map_or(i64::MIN, Timestamp::as_micros),
+            result.map(Payload::as_slice),
+        ])?;
+        self.statements.get(Query::LeaveLine)?.execute([seq])?;
+        if change.touches() {
+            self.touch(change, job.cancel_requested)?;
+        }
+        self.count_in(change, i64::from(state.code()));
         self.leave(Known::of(job, *seq, change.queue.id), *lane)?;
         if let Some(dedup) = job.dedup.as_ref().filter(|_| !job.state.is_terminal()) {
             let key = dedup.key.as_str();
@@ -214,37 +315,46 @@ impl Store<'_> {
         Ok(Applied::Applied)
     }
 
-    /// Writes a job's new stand; place and moment go with it.
-    fn move_to(
-        &mut self,
-        change: Change<'_>,
-        stand: Stand,
-        (place, due): (Timestamp, Timestamp),
-        cancel_requested: bool,
-        result: Option<&Payload>,
-    ) -> Outcome<()> {
-        self.statements.get(Query::MoveJob)?.execute(params![
+    /// Writes what a change says of a job wherever it stands.
+    fn touch(&mut self, change: Change<'_>, cancel_requested: bool) -> Outcome<()> {
+        self.statements.get(Query::TouchJob)?.execute(params![
             change.found.seq,
-            stand.lane,
-            stand.key1,
-            stand.key2,
-            lane::sort(change.found.job.order, place),
-            place.as_micros(),
-            due.as_micros(),
             change.expires().map(|moment| moment.as_micros()),
             cancel_requested,
             change.course.is_some(),
             change.course.as_ref().and_then(Option::as_ref),
             change.payload(),
-            result.map(Payload::as_slice),
         ])?;
-        let counted = change.found.counted();
-        self.count_move(
-            change.queue.id,
-            counted,
-            lane::counted_state(stand.lane).unwrap_or(counted),
-        );
         Ok(())
+    }
+
+    /// Raises the version of a job, which stands in this lane.
+    pub(crate) fn raise(&mut self, seq: i64, lane: i64) -> Outcome<()> {
+        let query = match beside(lane) {
+            Some(Beside::Leases) => Query::RaiseLease,
+            Some(Beside::Ended) => Query::RaiseEnd,
+            None => Query::RaiseJob,
+        };
+        self.statements.get(query)?.execute([seq])?;
+        Ok(())
+    }
+
+    /// Takes a job, which stands in this lane, out of the active or the ended
+    /// ones.
+    pub(crate) fn leave_beside(&mut self, seq: i64, lane: i64) -> Outcome<()> {
+        let query = match beside(lane) {
+            Some(Beside::Leases) => Query::DeleteLease,
+            Some(Beside::Ended) => Query::DeleteEnd,
+            None => return Ok(()),
+        };
+        self.statements.get(query)?.execute([seq])?;
+        Ok(())
+    }
+
+    /// Counts a job where it goes.
+    fn count_in(&mut self, change: Change<'_>, lane: i64) {
+        let counted = change.found.counted();
+        self.count_move(change.queue.id, counted, lane::counted_state(lane).unwrap_or(counted));
     }
 
     fn remove(&mut self, change: Change<'_>, dependents: &mut BTreeSet<i64>) -> Outcome<Applied> {
@@ -273,6 +383,38 @@ impl Store<'_> {
     }
 }
 
+/// The end of a job on which nothing else hangs.
+struct PlainEnd<'t> {
+    transition: &'t Transition,
+    queue: Rc<Queue>,
+    seq: i64,
+    token: u64,
+    state: State,
+    result: Option<&'t Payload>,
+}
+
+impl PlainEnd<'_> {
+    /// What was known of its lease.
+    fn leased(&self) -> (JobId, Leased) {
+        let version = self.transition.guard.version;
+        (self.transition.job.id, Leased { seq: self.seq, version })
+    }
+}
+
+/// The tables that say where a job stands when its own row does not.
+enum Beside {
+    Leases,
+    Ended,
+}
+
+fn beside(lane: i64) -> Option<Beside> {
+    match lane {
+        lane::ACTIVE => Some(Beside::Leases),
+        _ if lane::counted_state(lane).is_some_and(State::is_terminal) => Some(Beside::Ended),
+        _ => None,
+    }
+}
+
 /// A transition whose guard holds, and what it is about.
 #[derive(Clone, Copy)]
 struct Change<'t> {
@@ -284,6 +426,13 @@ struct Change<'t> {
 }
 
 impl<'t> Change<'t> {
+    /// Whether the job's own row says something else from now on.
+    fn touches(&self) -> bool {
+        self.course.is_some()
+            || self.transition.payload.is_some()
+            || self.expires() != self.found.job.expires
+    }
+
     fn expires(&self) -> Option<Timestamp> {
         match self.transition.expiry {
             Expiry::Unchanged => self.found.job.expires,

@@ -92,7 +92,7 @@ impl Store<'_> {
 
     /// Deletes a job, and all that belongs to nobody else.
     pub(crate) fn delete(&mut self, queue: &Queue, found: &Found) -> Outcome<()> {
-        let Found { job, seq, lane, hooks } = found;
+        let Found { job, seq, lane, hooks, .. } = found;
         self.leave(Known::of(job, *seq, queue.id), *lane)?;
         if let Some(dedup) = &job.dedup {
             let key = dedup.key.as_str();
@@ -114,6 +114,7 @@ impl Store<'_> {
             self.statements.get(Query::DeleteDependencies)?.execute([seq])?;
         }
         self.retire_seq(*seq)?;
+        self.leave_beside(*seq, *lane)?;
         self.statements.get(Query::DeleteJob)?.execute([seq])?;
         self.counters.add(queue.id, found.counted(), -1);
         Ok(())

@@ -31,11 +31,11 @@ impl Store<'_> {
         self.statements.get(Query::CloseDependencies)?.execute([seq])?;
         let broken = ended != State::Completed;
         for dependent in dependents {
-            let (of, decide): (i64, bool) = self
+            let decide: bool = self
                 .statements
                 .get(Query::CountEndedDependency)?
-                .query_row(params![dependent, broken], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            if of == lane::BLOCKED && decide {
+                .query_row(params![dependent, broken], |row| row.get(0))?;
+            if decide {
                 undecided.insert(dependent);
             }
         }

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use rusqlite::params;
+use rusqlite::{ToSql, params};
 use windlass_core::backend::{Again, Ask, Dequeued};
 use windlass_core::model::{Event, Job, Lease, State, Timestamp, Token};
 
 use super::connection::optional;
 use super::lane::{self, Known, hook};
 use super::limits::QueueRoom;
-use super::query::Query;
-use super::{Queue, Store};
+use super::query::{MANY, Query};
+use super::{Leased, Queue, Store};
 use crate::error::Outcome;
-use crate::record::{HOOKS, TOKEN, unsigned};
+use crate::record::{HOOKS, TOKEN, signed, unsigned};
 
 /// How many jobs one call may lease.
 const MAX: u32 = 10_000;
@@ -87,6 +87,9 @@ impl Store<'_> {
         if queue.spec.aging.is_some() {
             self.statements.get(Query::ReleaseDueAged)?.execute(params![queue.id, now])?;
         }
+        if queue.spec.partitions.is_none() {
+            self.statements.get(Query::ReleaseDueReady)?.execute(params![queue.id, now])?;
+        }
         let come = self.statements.get(Query::ReleaseDue)?.execute(params![queue.id, now])?;
         let come = i64::try_from(come).unwrap_or(i64::MAX);
         self.counters.add(queue.id, State::Scheduled, -come);
@@ -108,15 +111,16 @@ impl Store<'_> {
             for job in expired {
                 self.park(&job.job, job.seq, queue, lane::READY)?;
             }
-            if !ready.is_empty() {
+            if let Some(last) = ready.last() {
                 // With the expired ones gone, these are the first.
-                self.statements.get(Query::LeaseReady)?.execute(params![
+                let (sort, place) = (lane::sort(last.job.order, last.job.place), last.job.place);
+                self.statements.get(Query::TakeReady)?.execute(params![
                     queue.id,
-                    i64::try_from(ready.len()).unwrap_or(i64::MAX),
-                    self.now.after(ask.lease).as_micros(),
-                    ask.worker.as_bytes(),
-                    self.now.as_micros(),
+                    sort,
+                    place.as_micros(),
+                    last.seq
                 ])?;
+                self.insert_leases(&ready, queue, ask)?;
             }
             for candidate in ready {
                 jobs.push(self.leased(candidate, queue, ask, lane::READY)?);
@@ -136,12 +140,8 @@ impl Store<'_> {
                 break;
             };
             for candidate in self.candidates(Query::ReadJob, [seq])? {
-                self.statements.get(Query::LeaseJob)?.execute(params![
-                    seq,
-                    self.now.after(ask.lease).as_micros(),
-                    ask.worker.as_bytes(),
-                    self.now.as_micros(),
-                ])?;
+                self.insert_leases(std::slice::from_ref(&candidate), queue, ask)?;
+                self.statements.get(Query::LeaveLine)?.execute([seq])?;
                 jobs.push(self.leased(candidate, queue, ask, lane::IN_LINE)?);
             }
             if rate.is_some() {
@@ -151,7 +151,30 @@ impl Store<'_> {
         Ok(jobs)
     }
 
-    /// A job as it is now that its row says that it is leased.
+    /// Enters the leases of these jobs.
+    fn insert_leases(&mut self, jobs: &[Candidate], queue: &Queue, ask: &Ask) -> Outcome<()> {
+        let until = self.now.after(ask.lease).as_micros();
+        let (now, worker) = (self.now.as_micros(), ask.worker.as_bytes());
+        let (many, few) = jobs.as_chunks::<MANY>();
+        let chunks = many.iter().map(|many| (Query::InsertLeases, &many[..]));
+        for (query, jobs) in chunks.chain(few.chunks(1).map(|one| (Query::InsertLease, one))) {
+            let statement = self.statements.get(query)?;
+            let mut column = 0;
+            for Candidate { job, seq, token, .. } in jobs {
+                let (version, token) = (signed(job.version + 1), signed(token + 1));
+                let values: [&dyn ToSql; 7] =
+                    [seq, &queue.id, &version, &token, &until, &now, worker];
+                for value in values {
+                    column += 1;
+                    statement.raw_bind_parameter(column, value)?;
+                }
+            }
+            statement.raw_execute()?;
+        }
+        Ok(())
+    }
+
+    /// A job as it is now that it is leased.
     fn leased(
         &mut self,
         candidate: Candidate,
@@ -169,7 +192,7 @@ impl Store<'_> {
             if self.leased.len() >= KEPT_LEASES {
                 self.leased.clear();
             }
-            self.leased.insert(job.id, seq);
+            self.leased.insert(job.id, Leased { seq, version: job.version + 1 });
         }
         job.state = State::Active;
         job.version += 1;

@@ -25,7 +25,6 @@ pub(crate) struct Probe {
     pub(crate) queue: i64,
     pub(crate) lane: i64,
     pub(crate) token: i64,
-    pub(crate) hooks: i64,
 }
 
 /// What became of the next jobs of a batch.
@@ -136,6 +135,7 @@ impl Store<'_> {
                 }
             }
         }
+        self.statements.get(Query::AdmitNewJobs)?.execute([first_seq])?;
         let mut dependents = Vec::with_capacity(waiting.len());
         for (index, seq) in waiting {
             self.connect(&jobs[index], seq)?;
@@ -201,16 +201,16 @@ impl Store<'_> {
             (first_seq..).zip(jobs).zip(queues.iter().zip(&mut states))
         {
             let due = job.due.resolve(now);
-            let stand = Stand::plain(job.order, due, now);
+            let stand = Stand::plain(due, now);
             *state = lane::counted_state(stand.lane).unwrap_or(State::Waiting);
             let options = self.options.encode(&job.options);
-            let values: [&dyn ToSql; 13] = [
+            let (lane, key1) = stand.stored();
+            let values: [&dyn ToSql; 12] = [
                 &seq,
                 &job.id.as_bytes(),
                 &queue.id,
-                &stand.lane,
-                &stand.key1,
-                &stand.key2,
+                &lane,
+                &key1,
                 &job.order.base,
                 &due.as_micros(),
                 &due.as_micros(),
@@ -325,7 +325,6 @@ impl Store<'_> {
                 queue: row.get(1)?,
                 lane: row.get(2)?,
                 token: row.get(3)?,
-                hooks: row.get(4)?,
             })),
         }
     }
@@ -334,18 +333,17 @@ impl Store<'_> {
     fn insert(&mut self, job: &NewJob, queue: &Queue) -> Outcome<Option<i64>> {
         let now = self.now;
         let due = job.due.resolve(now);
-        let pending =
-            Pending { due, place: due, order: job.order, partitioned: job.partition.is_some() };
+        let pending = Pending { due, place: due, partitioned: job.partition.is_some() };
         let seq = self.next_seq()?;
         let (stand, stored) = if is_plain(job) {
             let stand = Stand::pending(pending, now);
+            let (lane, key1) = stand.stored();
             let stored = self.statements.get(Query::InsertPlainJob)?.execute(params![
                 seq,
                 job.id.as_bytes(),
                 queue.id,
-                stand.lane,
-                stand.key1,
-                stand.key2,
+                lane,
+                key1,
                 lane::sort(job.order, due),
                 due.as_micros(),
                 now.as_micros(),
@@ -388,20 +386,21 @@ impl Store<'_> {
             true => None,
             false => Some(json(&rare, "a job's keys")?),
         };
+        let (lane, key1) = stand.stored();
+        let hooks = hooks(job, !labels.is_empty());
         let stored = self.statements.get(Query::InsertJob)?.execute(params![
             seq,
             job.id.as_bytes(),
             queue.id,
-            stand.lane,
-            stand.key1,
-            stand.key2,
+            lane,
+            key1,
             lane::sort(job.order, due),
             due.as_micros(),
             now.as_micros(),
             job.job_type.as_str(),
             self.options.encode(&job.options),
             job.payload.as_slice(),
-            hooks(job, !labels.is_empty()),
+            hooks,
             waits.open,
             waits.broken,
             expires.map(|moment| moment.as_micros()),
@@ -430,7 +429,9 @@ impl Store<'_> {
             partition,
             expiring: expires,
         };
-        self.arrive(known, stand.lane, stand.in_line)?;
+        if stand.lane != lane::READY || hooks & hook::AT_START != 0 {
+            self.arrive(known, stand.lane, stand.in_line)?;
+        }
         Ok((stand, stored))
     }
 
@@ -465,10 +466,12 @@ impl Store<'_> {
                 dependency.id.as_bytes(),
                 open,
             ])?;
-            if found.hooks & hook::DEPENDENTS == 0 {
-                self.statements
-                    .get(Query::MarkDependents)?
-                    .execute([found.seq, hook::DEPENDENTS])?;
+            let marked =
+                self.statements.get(Query::AddHook)?.execute([found.seq, hook::DEPENDENTS])?;
+            if marked > 0 {
+                // A decision that was made before somebody depended on the job
+                // must turn out stale.
+                self.raise(found.seq, found.lane)?;
             }
         }
         Ok(())

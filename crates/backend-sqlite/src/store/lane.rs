@@ -1,5 +1,5 @@
-//! Where a job stands: in which lane of the index `windlass_jobs_lane`, and in
-//! which of the tables that know only few jobs.
+//! Where a job stands: in which lane, and in which of the tables that know only
+//! few jobs.
 
 use rusqlite::params;
 use windlass_core::model::{Job, OrderMode, OrderRule, State, Timestamp};
@@ -78,15 +78,13 @@ pub(crate) fn sort(order: OrderRule, place: Timestamp) -> i64 {
     order.key(place, 0).primary
 }
 
-/// Where a job stands.
+/// Where a job that is blocked or pending stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stand {
     /// Which order it stands in.
     pub(crate) lane: i64,
-    /// Its place in that order: the greater part.
-    pub(crate) key1: i64,
-    /// The smaller part.
-    pub(crate) key2: i64,
+    /// Its place in that order, but for ready jobs: their table has its own.
+    key1: Option<i64>,
     /// Whether it stands in its partition's line.
     pub(crate) in_line: bool,
 }
@@ -94,7 +92,12 @@ pub(crate) struct Stand {
 impl Stand {
     /// A stand outside the order of a queue.
     pub(crate) const fn in_lane(lane: i64, key1: i64) -> Self {
-        Self { lane, key1, key2: 0, in_line: false }
+        Self { lane, key1: Some(key1), in_line: false }
+    }
+
+    /// Lane and key as the job's row says them: a ready job's says none.
+    pub(crate) fn stored(self) -> (Option<i64>, Option<i64>) {
+        (self.key1.map(|_| self.lane), self.key1)
     }
 
     /// A blocked job; those that core has to decide about come first.
@@ -103,8 +106,8 @@ impl Stand {
     }
 
     /// A new job without a partition.
-    pub(crate) fn plain(order: OrderRule, due: Timestamp, now: Timestamp) -> Self {
-        Self::pending(Pending { due, place: due, order, partitioned: false }, now)
+    pub(crate) fn plain(due: Timestamp, now: Timestamp) -> Self {
+        Self::pending(Pending { due, place: due, partitioned: false }, now)
     }
 
     /// A job that is scheduled or waiting.
@@ -115,7 +118,7 @@ impl Stand {
         let place = at.place.as_micros();
         match (at.due <= now, at.partitioned) {
             (true, true) => Self { in_line: true, ..Self::in_lane(IN_LINE, place) },
-            (true, false) => Self { key2: place, ..Self::in_lane(READY, sort(at.order, at.place)) },
+            (true, false) => Self { lane: READY, key1: None, in_line: false },
             (false, partitioned) => Self {
                 in_line: partitioned && at.place <= now,
                 ..Self::in_lane(SCHEDULED, at.due.as_micros())
@@ -131,8 +134,6 @@ pub(crate) struct Pending {
     pub(crate) due: Timestamp,
     /// The moment that gives it its place.
     pub(crate) place: Timestamp,
-    /// How its place makes its order key.
-    pub(crate) order: OrderRule,
     /// Whether it has a partition.
     pub(crate) partitioned: bool,
 }
@@ -191,10 +192,16 @@ impl Store<'_> {
             }
             self.unjudge(job.queue, partition);
         }
-        if lane == READY && job.order.mode == OrderMode::Aged {
+        if lane == READY {
+            let sort = sort(job.order, job.place);
             self.statements
-                .get(entry.of(Query::InsertAged, Query::DeleteAged))?
-                .execute(params![job.queue, place, job.seq])?;
+                .get(entry.of(Query::InsertReady, Query::DeleteReady))?
+                .execute(params![job.queue, sort, place, job.seq])?;
+            if job.order.mode == OrderMode::Aged {
+                self.statements
+                    .get(entry.of(Query::InsertAged, Query::DeleteAged))?
+                    .execute(params![job.queue, place, job.seq])?;
+            }
         }
         if matches!(lane, BLOCKED | SCHEDULED | READY | IN_LINE | PARKED)
             && let Some(expiring) = job.expiring

@@ -28,26 +28,26 @@ impl Store<'_> {
             return Ok(Extended::Lost);
         };
         let until = self.now.after(lease.lease);
-        let cancel_requested: Option<bool> =
+        let current: Option<(i64, bool)> =
             optional(self.statements.get(Query::ExtendLease)?.query_row(
                 params![
                     lease.job.id.as_bytes(),
                     queue.id,
                     signed(lease.token.0),
                     until.as_micros(),
-                    lease.progress.as_ref().map(Progress::encode),
                 ],
-                |row| row.get(0),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             ))?;
-        Ok(match cancel_requested {
-            None => Extended::Lost,
-            Some(cancel_requested) => {
-                if lease.progress.is_some() {
-                    self.news.happened(|| lease.job.clone(), Event::Progress);
-                }
-                Extended::Held { until, cancel_requested }
-            }
-        })
+        let Some((seq, cancel_requested)) = current else {
+            return Ok(Extended::Lost);
+        };
+        if let Some(progress) = &lease.progress {
+            self.statements
+                .get(Query::TellProgress)?
+                .execute(params![seq, Progress::encode(progress)])?;
+            self.news.happened(|| lease.job.clone(), Event::Progress);
+        }
+        Ok(Extended::Held { until, cancel_requested })
     }
 
     /// A page of what time, or another job's end, has something to say about.

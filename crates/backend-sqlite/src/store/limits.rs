@@ -5,7 +5,7 @@ use windlass_core::decide::limit::{Room, horizon, slots, starts};
 use windlass_core::model::{Rate, Timestamp};
 
 use super::query::Query;
-use super::{Queue, Store, lane};
+use super::{Queue, Store};
 use crate::error::Outcome;
 
 /// What the limits of a whole queue leave room for.
@@ -33,8 +33,12 @@ impl Store<'_> {
             None => None,
             Some(limit) => {
                 let held = self.count(queue.id, windlass_core::model::State::Active)?;
-                let first = self.first_in_lane(queue.id, lane::ACTIVE)?;
-                Some(slots(limit, held, first.map(Timestamp::from_micros)))
+                // When a lease ends matters only where leases use up the limit.
+                let first = match held >= u64::from(limit) {
+                    true => self.first_lease(queue.id)?,
+                    false => None,
+                };
+                Some(slots(limit, held, first))
             }
         };
         let starts = match limits.rate {
@@ -42,6 +46,13 @@ impl Store<'_> {
             Some(rate) => Some(self.room_in_window(queue.id, rate)?),
         };
         Ok(QueueRoom { slots, starts })
+    }
+
+    /// When the first lease of a queue runs out.
+    fn first_lease(&mut self, queue: i64) -> Outcome<Option<Timestamp>> {
+        let first: Option<i64> =
+            self.statements.get(Query::FirstLease)?.query_row([queue], |row| row.get(0))?;
+        Ok(first.map(Timestamp::from_micros))
     }
 
     /// What the rate of a queue leaves room for now. A window may hold many

@@ -12,7 +12,7 @@ use super::query::{Columns, Query};
 use super::rare::{Kind, Label, flow_label, parent_label};
 use super::{Queue, Store, lane};
 use crate::error::Outcome;
-use crate::record::{HOOKS, LANE, json, signed};
+use crate::record::{HOOKS, LANE, TOKEN, json, signed};
 
 /// How many jobs a page has at most.
 const MAX_PAGE: u32 = 1000;
@@ -41,6 +41,7 @@ impl Store<'_> {
             found.push(Found {
                 seq: row.get(0)?,
                 lane: row.get(LANE)?,
+                token: row.get(TOKEN)?,
                 hooks: row.get(HOOKS)?,
                 job: self.codec.job(row, now)?,
             });

@@ -75,9 +75,9 @@ pub(crate) struct Store<'c> {
     /// The starts of queues whose rate is limited, oldest first.
     windows: HashMap<i64, VecDeque<(Timestamp, u32)>>,
     options: EncodedOptions,
-    /// The numbers of jobs that were leased through this connection: a hint
-    /// that spares looking them up again when they end.
-    leased: HashMap<JobId, i64>,
+    /// Jobs that were leased through this connection and on whose end nothing
+    /// hung then: a hint that spares reading them when they end.
+    leased: HashMap<JobId, Leased>,
     /// The store's time of this transaction.
     now: Timestamp,
     /// The next enqueue sequence, once it has been read.
@@ -157,6 +157,15 @@ impl<'c> Store<'c> {
         }
         Ok(())
     }
+}
+
+/// What is known of a job since it was leased.
+#[derive(Clone, Copy, Debug)]
+struct Leased {
+    seq: i64,
+    /// The version it had then. Whatever has come to hang on it since has
+    /// raised it.
+    version: u64,
 }
 
 /// What is known about the file since the last transaction of a store.

@@ -154,9 +154,8 @@ impl Store<'_> {
         let moment: Option<i64> = optional(
             self.statements.get(Query::NextPartitionMoment)?.query_row([queue], |row| row.get(0)),
         )?;
-        let lease: Option<i64> = optional(
-            self.statements.get(Query::FirstBlockingLease)?.query_row([queue], |row| row.get(0)),
-        )?;
+        let lease: Option<i64> =
+            self.statements.get(Query::FirstBlockingLease)?.query_row([queue], |row| row.get(0))?;
         Ok([moment, lease].into_iter().flatten().min().map(Timestamp::from_micros))
     }
 }

@@ -8,6 +8,16 @@ use crate::error::Outcome;
 /// [`record`](crate::record) reads them.
 const JOB: &str = include_str!("../queries/include/job.sql");
 
+/// The columns of a pending job with a place for its result and its payload, in
+/// the same order: what a dequeue reads, from the job's own row alone.
+const PENDING: &str = include_str!("../queries/include/pending.sql");
+
+/// In which lane a job stands.
+const LANE: &str = include_str!("../queries/include/lane.sql");
+
+/// What says whether a job is active or has ended.
+const BESIDE: &str = include_str!("../queries/include/beside.sql");
+
 /// Which jobs a listing is about.
 const FILTER: &str = include_str!("../queries/include/filter.sql");
 
@@ -32,26 +42,31 @@ queries! {
     AddHook = "add_hook",
     AddStarts = "add_starts",
     AddToCounter = "add_to_counter",
+    AdmitNewJobs = "admit_new_jobs",
     CloseDependencies = "close_dependencies",
-    CompleteLeasedJob = "complete_leased_job",
-    CompletePlainJob = "complete_plain_job",
     CountDue = "count_due",
     CountEndedDependency = "count_ended_dependency",
     CountHeld = "count_held",
     DeleteAged = "delete_aged",
     DeleteDependencies = "delete_dependencies",
+    DeleteEnd = "delete_end",
     DeleteExpiring = "delete_expiring",
     DeleteHolder = "delete_holder",
     DeleteJob = "delete_job",
     DeleteLabel = "delete_label",
+    DeleteLease = "delete_lease",
+    DeleteLeases = "delete_leases",
     DeleteLine = "delete_line",
     DeleteNewJobs = "delete_new_jobs",
     DeletePartition = "delete_partition",
+    DeleteReady = "delete_ready",
     DeleteRepeatable = "delete_repeatable",
     DeleteSteps = "delete_steps",
     DeleteWorker = "delete_worker",
     DuePartitions = "due_partitions",
     DueWaitingPartitions = "due_waiting_partitions",
+    EndLease = "end_lease",
+    EndLeases = "end_leases",
     ExtendLease = "extend_lease",
     FindAnyTable = "find_any_table",
     FindDedup = "find_dedup",
@@ -67,6 +82,7 @@ queries! {
     FirstBlockingLease = "first_blocking_lease",
     FirstInLane = "first_in_lane",
     FirstInLine = "first_in_line",
+    FirstLease = "first_lease",
     FirstReady = "first_ready",
     FirstReadyPartition = "first_ready_partition",
     ForgetDedup = "forget_dedup",
@@ -77,17 +93,20 @@ queries! {
     HoldDedup = "hold_dedup",
     InsertAged = "insert_aged",
     InsertDependency = "insert_dependency",
+    InsertEnd = "insert_end",
     InsertExpiring = "insert_expiring",
     InsertHolder = "insert_holder",
     InsertJob = "insert_job",
     InsertLabel = "insert_label",
+    InsertLease = "insert_lease",
+    InsertLeases = "insert_leases",
     InsertLine = "insert_line",
     InsertPlainJob = "insert_plain_job",
     InsertPlainJobs = "insert_plain_jobs",
     InsertQueue = "insert_queue",
+    InsertReady = "insert_ready",
     InsertStep = "insert_step",
-    LeaseJob = "lease_job",
-    LeaseReady = "lease_ready",
+    LeaveLine = "leave_line",
     ListById = "list_by_id",
     ListByLabel = "list_by_label",
     ListByLane = "list_by_lane",
@@ -106,7 +125,6 @@ queries! {
     ListUnblocked = "list_unblocked",
     ListWorkers = "list_workers",
     LockStore = "lock_store",
-    MarkDependents = "mark_dependents",
     MoveJob = "move_job",
     NextDue = "next_due",
     NextPartitionMoment = "next_partition_moment",
@@ -119,6 +137,9 @@ queries! {
     PutPartition = "put_partition",
     PutRepeatable = "put_repeatable",
     PutWorker = "put_worker",
+    RaiseEnd = "raise_end",
+    RaiseJob = "raise_job",
+    RaiseLease = "raise_lease",
     ReadCounter = "read_counter",
     ReadCounters = "read_counters",
     ReadExpiring = "read_expiring",
@@ -130,7 +151,11 @@ queries! {
     ReleaseDue = "release_due",
     ReleaseDueAged = "release_due_aged",
     ReleaseDueLines = "release_due_lines",
+    ReleaseDueReady = "release_due_ready",
+    TakeBackEnds = "take_back_ends",
     TakeDedup = "take_dedup",
+    TakeReady = "take_ready",
+    TellProgress = "tell_progress",
     TouchJob = "touch_job",
     UpdateQueue = "update_queue",
     WriteNextSeq = "write_next_seq",
@@ -147,7 +172,7 @@ impl Query {
     pub(crate) fn listing(self, columns: Columns, descending: bool) -> String {
         let columns = match columns {
             Columns::Summary => "/*job*/",
-            Columns::Full => "/*job*/, result, payload",
+            Columns::Full => "/*job*/, windlass_ended.result, payload",
         };
         let direction = if descending { "DESC" } else { "ASC" };
         let text = FILES[self as usize]
@@ -178,7 +203,16 @@ fn expand(text: &str) -> String {
         }
         _ => text.to_owned(),
     };
-    text.replace("/*job*/", JOB.trim_end()).replace("/*filter*/", FILTER.trim_end())
+    [
+        ("/*job*/", JOB),
+        ("/*pending*/", PENDING),
+        ("/*beside*/", BESIDE),
+        ("/*filter*/", FILTER),
+        // Behind those in which it stands.
+        ("/*lane*/", LANE),
+    ]
+    .into_iter()
+    .fold(text, |text, (mark, fragment)| text.replace(mark, fragment.trim_end()))
 }
 
 /// The statements of one connection, each prepared when it is first used.
@@ -258,7 +292,8 @@ mod tests {
             "list_by_seq",
         ];
         // Those that say themselves that they sort a few.
-        let sorts_few = ["list_by_lane", "list_by_id", "list_pending", "list_workers"];
+        let sorts_few =
+            ["list_by_lane", "list_by_id", "list_lost_leases", "list_pending", "list_workers"];
         for (name, text) in FILES.iter().filter(|(name, _)| !whole.contains(name)) {
             let text = expand(&text.replace("/*columns*/", "/*job*/"));
             let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
@@ -266,6 +301,8 @@ mod tests {
                 plan.raw_query().mapped(|row| row.get(3)).map(Result::unwrap).collect();
             for step in &steps {
                 let walks = step.starts_with("SCAN windlass") && !step.contains("USING");
+                // There are as many leases as workers have in hand.
+                let walks = walks && step != "SCAN windlass_leases";
                 let sorts = step.contains("TEMP B-TREE") && !sorts_few.contains(name);
                 assert!(!walks && !sorts, "{name}: {steps:?}");
             }

@@ -18,12 +18,13 @@ async fn a_damaged_row_fails_the_calls_that_read_it_and_no_other() {
     enqueue(&backend, 1..=3).await;
     let leased = dequeue(&backend, 3).await.jobs;
     let damaged = JobRef { queue: queue(), id: leased[1].id };
-    home.connection()
-        .execute(
-            "UPDATE windlass_jobs SET course = X'00', hooks = 2 WHERE id = ?1",
-            [damaged.id.as_bytes()],
-        )
-        .unwrap();
+    let connection = home.connection();
+    let damage = "UPDATE windlass_jobs SET course = X'00' WHERE id = ?1";
+    connection.execute(damage, [damaged.id.as_bytes()]).unwrap();
+    // A job whose guard does not hold has to be read.
+    let other = "UPDATE windlass_leases SET version = 9
+                 WHERE job = (SELECT seq FROM windlass_jobs WHERE id = ?1)";
+    connection.execute(other, [damaged.id.as_bytes()]).unwrap();
 
     let seen = backend.job(&damaged).await.unwrap_err();
     assert_eq!(seen.kind(), ErrorKind::Incompatible);
