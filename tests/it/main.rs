@@ -1,7 +1,8 @@
-//! The whole, as a user has it: the facade on real stores, and the `digest`
-//! example as real processes.
+//! The whole, as a user has it: the facade on real stores, and the examples as
+//! real processes.
 
 mod connect;
+mod custom_backend;
 mod digest;
 mod examples;
 mod spans;
