@@ -1,6 +1,7 @@
 //! The whole, as a user has it: the facade on real stores, and the examples as
 //! real processes.
 
+mod axum_app;
 mod connect;
 mod custom_backend;
 mod digest;
