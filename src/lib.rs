@@ -46,6 +46,8 @@
 //!   for stores of your own.
 
 mod connect;
+#[cfg(all(doctest, feature = "memory", feature = "sqlite"))]
+mod guide;
 #[cfg(feature = "memory")]
 pub mod testing;
 #[cfg(feature = "sqlite")]
