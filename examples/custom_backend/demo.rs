@@ -34,8 +34,8 @@ pub(crate) async fn run(mut arguments: impl Iterator<Item = String>) -> anyhow::
     }
     for whom in names {
         // Its key makes it the same job, however often it is asked for.
-        let handle = greetings.enqueue(Greet { whom: whom.clone() }).key(whom).await?;
-        println!("{} is {}", handle.id(), handle.state().await?);
+        let handle = greetings.enqueue(Greet { whom: whom.clone() }).key(&whom).await?;
+        println!("the job for {whom} is {}", handle.state().await?);
     }
     Ok(())
 }

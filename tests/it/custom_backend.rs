@@ -1,8 +1,9 @@
 //! The `custom_backend` example: the published suite on it, and jobs that
 //! outlive a process.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::digest::example;
 
@@ -42,6 +43,36 @@ fn what_one_process_has_enqueued_another_one_runs_once() {
     assert!(again.contains(" is completed"), "{again}");
     let nothing = said(&run(folder.path(), &["demo", "jobs.redb"]));
     assert!(!nothing.contains("hello"), "{nothing}");
+}
+
+#[test]
+fn what_was_acknowledged_survives_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..500).map(|n| format!("name-{n}")).collect();
+    let mut client = Command::new(example("custom_backend"))
+        .args(["demo", "jobs.redb"])
+        .args(&names)
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It is killed while it enqueues, wherever that finds it. What it managed
+    // to say until then was stored before it was said.
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut acknowledged: Vec<String> = lines.by_ref().take(20).collect();
+    client.kill().unwrap();
+    acknowledged.extend(lines);
+    client.wait().unwrap();
+
+    let worked = said(&run(folder.path(), &["demo", "jobs.redb"]));
+    let greeted: Vec<&str> = worked.lines().filter(|line| line.starts_with("hello, ")).collect();
+    assert!(acknowledged.len() >= 20 && greeted.len() >= acknowledged.len(), "{worked}");
+    for (name, (line, greeting)) in names.iter().zip(acknowledged.iter().zip(&greeted)) {
+        assert_eq!(*line, format!("the job for {name} is waiting"));
+        assert_eq!(*greeting, format!("hello, {name}"));
+    }
+    // One more may have been stored, and not said any more.
+    assert!(greeted.len() - acknowledged.len() <= 1, "{worked}");
 }
 
 #[test]
