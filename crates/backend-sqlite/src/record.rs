@@ -194,8 +194,8 @@ impl<'c> Codec<'c> {
     }
 }
 
-/// Versions, tokens and sequence numbers begin at 0 and grow by one: they do
-/// not leave the range that both kinds of integer share.
+/// Versions and sequence numbers begin at 0 and grow by one, and tokens with
+/// them: they do not leave the range that both kinds of integer share.
 pub(crate) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

@@ -21,6 +21,17 @@ const MAX: u32 = 10_000;
 /// settled here would stay for ever.
 const KEPT_LEASES: usize = 1 << 14;
 
+/// The token of a job's next lease.
+///
+/// The tokens of a job begin above all those of the jobs that were stored
+/// before it. One of these may have had the same id, and been removed: what
+/// holds a lease of that job must open nothing of this one. A million leases
+/// of one job have room before they come to those of the next one, and eight
+/// million million jobs before numbers end.
+fn next_token(last: u64, seq: i64) -> Token {
+    Token(last.max(unsigned(seq) << 20) + 1)
+}
+
 /// A job that was read to be leased.
 struct Candidate {
     job: Job,
@@ -161,7 +172,8 @@ impl Store<'_> {
             let statement = self.statements.get(query)?;
             let mut column = 0;
             for Candidate { job, seq, token, .. } in jobs {
-                let (version, token) = (signed(job.version + 1), signed(token + 1));
+                let version = signed(job.version + 1);
+                let token = signed(next_token(*token, *seq).0);
                 let values: [&dyn ToSql; 7] =
                     [seq, &queue.id, &version, &token, &until, &now, worker];
                 for value in values {
@@ -198,7 +210,7 @@ impl Store<'_> {
         job.version += 1;
         job.started_at = Some(self.now);
         job.lease = Some(Lease {
-            token: Token(token + 1),
+            token: next_token(token, seq),
             until: self.now.after(ask.lease),
             worker: ask.worker,
         });

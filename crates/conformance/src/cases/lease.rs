@@ -6,6 +6,7 @@ use windlass_core::backend::{
     Again, Applied, Extend, Extended, Guard, LeaseGuard, Overdue, Target,
 };
 use windlass_core::decide::Outcome;
+use windlass_core::decide::control::Wish;
 use windlass_core::model::{
     End, Job, JobRef, Lease, NewStep, Payload, Progress, State, StepName, Timestamp, Token,
     WorkerId,
@@ -20,6 +21,7 @@ case_table! {
     [L1] a_dequeue_gives_an_exclusive_lease_with_an_end,
     [L1] every_lease_of_a_job_has_a_larger_token,
     [L1] a_leased_job_is_not_leased_again_even_when_its_lease_has_run_out,
+    [L2] a_lease_of_a_removed_job_opens_nothing_of_one_stored_anew_under_its_id,
     [L2] a_stale_lease_cannot_complete_the_job,
     [L2] a_stale_lease_cannot_extend_or_tell_of_progress,
     [L2] neither_token_nor_version_alone_opens_a_guard,
@@ -102,6 +104,31 @@ async fn lost(ctx: &Context, queue: &Queue) -> (Job, Job) {
     ctx.advance(LEASE);
     assert_eq!(queue.sweep(Overdue::LostLeases).await, 1);
     (job, queue.take_one().await)
+}
+
+/// A fresh token, larger than any before on that job, even if it was removed
+/// since and stored anew under its id.
+async fn a_lease_of_a_removed_job_opens_nothing_of_one_stored_anew_under_its_id(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let mut before: Vec<Job> = Vec::new();
+    for life in 0..4 {
+        let reference = queue.add(queue.job().key("k").payload(format!("life {life}"))).await;
+        let leased = queue.take_one().await;
+        for old in &before {
+            assert_eq!(old.id, leased.id);
+            assert!(token(&leased) > token(old), "life {life}");
+            // The version of a job's life says little: it begins anew.
+            let guard = Guard { version: leased.version, lease: LeaseGuard::Held(token(old)) };
+            let to = Target::Ended { end: End::Completed, result: None };
+            stale(queue.apply(forged(&leased, guard, to)).await);
+            stale(queue.settle(old, success("stale")).await);
+            assert_eq!(queue.extend(old, secs(9999)).await, Extended::Lost);
+            assert_eq!(queue.see(&reference).await, leased, "life {life}");
+        }
+        queue.complete(&leased).await;
+        assert!(queue.control(&reference, Wish::Remove).await);
+        before.push(leased);
+    }
 }
 
 /// Completing, failing: accepted only with the current token. A stale token

@@ -132,9 +132,10 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
     /// slot and a free start in its rate window; in a partitioned queue its
     /// partition must have them too, and no job of the partition whose place
     /// is kept stands before it in the order. A leased job becomes active
-    /// with a fresh token, larger than any before on that job; its version
-    /// rises by one; `started_at` becomes the store's time. Leases that have
-    /// run out still count until they are taken over.
+    /// with a fresh token, larger than any before on that job, even if it was
+    /// removed since and stored anew under its id; its version rises by one;
+    /// `started_at` becomes the store's time. Leases that have run out still
+    /// count until they are taken over.
     ///
     /// **Atomicity** one step: two calls never lease the same job, and limits
     /// hold however many call at once. **Ordering** by
