@@ -32,7 +32,11 @@ const PAYLOAD: usize = 25;
 pub(crate) struct Codec<'c> {
     conn: &'c Connection,
     names: HashMap<i64, QueueName>,
+    /// The last one that was read: mostly the next one too.
+    last_name: Option<(i64, QueueName)>,
     job_types: HashMap<Box<str>, JobType>,
+    /// Likewise.
+    last_job_type: Option<JobType>,
     defaults: Arc<JobOptions>,
     last_options: Option<(Vec<u8>, Arc<JobOptions>)>,
 }
@@ -64,8 +68,10 @@ impl<'c> Codec<'c> {
         Self {
             conn,
             names: HashMap::new(),
+            last_name: None,
             job_types: HashMap::new(),
-            defaults: Arc::default(),
+            last_job_type: None,
+            defaults: JobOptions::shared_default(),
             last_options: None,
         }
     }
@@ -73,10 +79,20 @@ impl<'c> Codec<'c> {
     /// Forgets queues that a transaction may have created before it failed.
     pub(crate) fn forget_queues(&mut self) {
         self.names.clear();
+        self.last_name = None;
     }
 
     /// The name of the queue with this number.
     pub(crate) fn queue_name(&mut self, number: i64) -> Outcome<QueueName> {
+        if let Some((_, name)) = self.last_name.as_ref().filter(|(last, _)| *last == number) {
+            return Ok(name.clone());
+        }
+        let name = self.known_name(number)?;
+        self.last_name = Some((number, name.clone()));
+        Ok(name)
+    }
+
+    fn known_name(&mut self, number: i64) -> Outcome<QueueName> {
         if let Some(name) = self.names.get(&number) {
             return Ok(name.clone());
         }
@@ -90,6 +106,15 @@ impl<'c> Codec<'c> {
     }
 
     fn job_type(&mut self, text: &str) -> Outcome<JobType> {
+        if let Some(last) = self.last_job_type.as_ref().filter(|last| last.as_str() == text) {
+            return Ok(last.clone());
+        }
+        let job_type = self.known_job_type(text)?;
+        self.last_job_type = Some(job_type.clone());
+        Ok(job_type)
+    }
+
+    fn known_job_type(&mut self, text: &str) -> Outcome<JobType> {
         if let Some(known) = self.job_types.get(text) {
             return Ok(known.clone());
         }

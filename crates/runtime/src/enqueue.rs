@@ -444,11 +444,13 @@ pub struct EnqueueAll<J> {
 
 impl<J: Job> EnqueueAll<J> {
     pub(crate) fn new(queue: &Queue, jobs: impl IntoIterator<Item = J>) -> Self {
-        let jobs = jobs.into_iter();
+        let mut jobs = jobs.into_iter();
         let mut made = Vec::with_capacity(jobs.size_hint().0);
-        let all = jobs.map(|job| Ok(enqueue(queue.spec(), typed_request(&job)?)?));
         // Collecting results would not use the known length.
-        let jobs = all.map(|job| job.map(|job| made.push(job))).collect::<Result<()>>();
+        let jobs = jobs.try_for_each(|job| {
+            made.push(enqueue(queue.spec(), typed_request(&job)?)?);
+            Ok(())
+        });
         Self { client: queue.client().clone(), jobs: jobs.map(|()| made), marker: PhantomData }
     }
 }

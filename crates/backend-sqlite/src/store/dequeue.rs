@@ -32,9 +32,16 @@ fn next_token(last: u64, seq: i64) -> Token {
     Token(last.max(unsigned(seq) << 20) + 1)
 }
 
-/// A job that was read to be leased.
-struct Candidate {
-    job: Job,
+/// Jobs that were read to be leased, and what the model does not say of them.
+#[derive(Default)]
+struct Candidates {
+    jobs: Vec<Job>,
+    stands: Vec<Standing>,
+}
+
+/// What the model does not say of a job that is to be leased.
+#[derive(Clone, Copy)]
+struct Standing {
     seq: i64,
     /// The token of its last lease.
     token: u64,
@@ -42,12 +49,9 @@ struct Candidate {
     hooks: i64,
 }
 
-impl Candidate {
-    /// Its expiry, if that can still come to pass.
-    fn expiring(&self) -> Option<i64> {
-        let expires = self.job.expires.filter(|_| !self.job.has_started());
-        expires.map(|moment| moment.as_micros())
-    }
+/// The expiry of a job, if that can still come to pass.
+fn expiring(job: &Job) -> Option<i64> {
+    job.expires.filter(|_| !job.has_started()).map(|moment| moment.as_micros())
 }
 
 impl Store<'_> {
@@ -115,31 +119,46 @@ impl Store<'_> {
             if missing == 0 {
                 return Ok(jobs);
             }
-            let found = self.candidates(Query::ReadReady, params![queue.id, missing])?;
-            let last_page = found.len() < missing as usize;
-            let (expired, ready): (Vec<_>, Vec<_>) =
-                found.into_iter().partition(|job| self.is_expired(job.expiring()));
-            for job in expired {
-                self.park(&job.job, job.seq, queue, lane::READY)?;
-            }
-            if let Some(last) = ready.last() {
+            let mut found = self.candidates(Query::ReadReady, params![queue.id, missing])?;
+            let last_page = found.jobs.len() < missing as usize;
+            self.park_expired(&mut found, queue)?;
+            if let (Some(last), Some(stand)) = (found.jobs.last(), found.stands.last()) {
                 // With the expired ones gone, these are the first.
-                let (sort, place) = (lane::sort(last.job.order, last.job.place), last.job.place);
                 self.statements.get(Query::TakeReady)?.execute(params![
                     queue.id,
-                    sort,
-                    place.as_micros(),
-                    last.seq
+                    lane::sort(last.order, last.place),
+                    last.place.as_micros(),
+                    stand.seq
                 ])?;
-                self.insert_leases(&ready, queue, ask)?;
+                self.lease(&mut found, queue, ask, lane::READY)?;
             }
-            for candidate in ready {
-                jobs.push(self.leased(candidate, queue, ask, lane::READY)?);
+            if jobs.is_empty() {
+                jobs = found.jobs;
+            } else {
+                jobs.append(&mut found.jobs);
             }
             if last_page {
                 return Ok(jobs);
             }
         }
+    }
+
+    /// Takes those that have expired out of what was found and out of the
+    /// order.
+    fn park_expired(&mut self, found: &mut Candidates, queue: &Queue) -> Outcome<()> {
+        if !found.jobs.iter().any(|job| self.is_expired(expiring(job))) {
+            return Ok(());
+        }
+        let Candidates { jobs, stands } = std::mem::take(found);
+        for (job, stand) in jobs.into_iter().zip(stands) {
+            if self.is_expired(expiring(&job)) {
+                self.park(&job, stand.seq, queue, lane::READY)?;
+            } else {
+                found.jobs.push(job);
+                found.stands.push(stand);
+            }
+        }
+        Ok(())
     }
 
     /// One by one, because each start may change what may start next.
@@ -150,11 +169,10 @@ impl Store<'_> {
             let Some((partition, seq)) = self.next_to_start(queue)? else {
                 break;
             };
-            for candidate in self.candidates(Query::ReadJob, [seq])? {
-                self.insert_leases(std::slice::from_ref(&candidate), queue, ask)?;
-                self.statements.get(Query::LeaveLine)?.execute([seq])?;
-                jobs.push(self.leased(candidate, queue, ask, lane::IN_LINE)?);
-            }
+            let mut found = self.candidates(Query::ReadJob, [seq])?;
+            self.statements.get(Query::LeaveLine)?.execute([seq])?;
+            self.lease(&mut found, queue, ask, lane::IN_LINE)?;
+            jobs.append(&mut found.jobs);
             if rate.is_some() {
                 self.note_starts(queue.id, &partition, 1)?;
             }
@@ -162,20 +180,64 @@ impl Store<'_> {
         Ok(jobs)
     }
 
+    /// Leases what was found in this lane.
+    fn lease(
+        &mut self,
+        found: &mut Candidates,
+        queue: &Queue,
+        ask: &Ask,
+        lane: i64,
+    ) -> Outcome<()> {
+        for (job, stand) in found.jobs.iter_mut().zip(&found.stands) {
+            let Standing { seq, token, hooks } = *stand;
+            if hooks & hook::AT_START != 0 {
+                let known = Known::of(job, seq, queue.id);
+                self.leave(known, lane)?;
+                self.arrive(known, lane::ACTIVE, false)?;
+            }
+            job.state = State::Active;
+            job.version += 1;
+            job.started_at = Some(self.now);
+            job.lease = Some(Lease {
+                token: next_token(token, seq),
+                until: self.now.after(ask.lease),
+                worker: ask.worker,
+            });
+            if hooks & hook::AT_END == 0 {
+                if self.leased.len() >= KEPT_LEASES {
+                    self.leased.clear();
+                }
+                self.leased.insert(job.id, Leased { seq, version: job.version });
+            }
+        }
+        self.insert_leases(found, queue)
+    }
+
     /// Enters the leases of these jobs.
-    fn insert_leases(&mut self, jobs: &[Candidate], queue: &Queue, ask: &Ask) -> Outcome<()> {
-        let until = self.now.after(ask.lease).as_micros();
-        let (now, worker) = (self.now.as_micros(), ask.worker.as_bytes());
-        let (many, few) = jobs.as_chunks::<MANY>();
-        let chunks = many.iter().map(|many| (Query::InsertLeases, &many[..]));
-        for (query, jobs) in chunks.chain(few.chunks(1).map(|one| (Query::InsertLease, one))) {
+    fn insert_leases(&mut self, leased: &Candidates, queue: &Queue) -> Outcome<()> {
+        let now = self.now.as_micros();
+        let mut rest = &leased.jobs[..];
+        let mut stands = leased.stands.iter();
+        while !rest.is_empty() {
+            let (query, count) = match rest.len() >= MANY {
+                true => (Query::InsertLeases, MANY),
+                false => (Query::InsertLease, 1),
+            };
+            let (jobs, later) = rest.split_at(count);
+            rest = later;
             let statement = self.statements.get(query)?;
             let mut column = 0;
-            for Candidate { job, seq, token, .. } in jobs {
-                let version = signed(job.version + 1);
-                let token = signed(next_token(*token, *seq).0);
-                let values: [&dyn ToSql; 7] =
-                    [seq, &queue.id, &version, &token, &until, &now, worker];
+            for (job, stand) in jobs.iter().zip(&mut stands) {
+                let Some(lease) = &job.lease else { continue };
+                let values: [&dyn ToSql; 7] = [
+                    &stand.seq,
+                    &queue.id,
+                    &signed(job.version),
+                    &signed(lease.token.0),
+                    &lease.until.as_micros(),
+                    &now,
+                    lease.worker.as_bytes(),
+                ];
                 for value in values {
                     column += 1;
                     statement.raw_bind_parameter(column, value)?;
@@ -184,37 +246,6 @@ impl Store<'_> {
             statement.raw_execute()?;
         }
         Ok(())
-    }
-
-    /// A job as it is now that it is leased.
-    fn leased(
-        &mut self,
-        candidate: Candidate,
-        queue: &Queue,
-        ask: &Ask,
-        lane: i64,
-    ) -> Outcome<Job> {
-        let Candidate { mut job, seq, token, hooks } = candidate;
-        if hooks & hook::AT_START != 0 {
-            let known = Known::of(&job, seq, queue.id);
-            self.leave(known, lane)?;
-            self.arrive(known, lane::ACTIVE, false)?;
-        }
-        if hooks & hook::AT_END == 0 {
-            if self.leased.len() >= KEPT_LEASES {
-                self.leased.clear();
-            }
-            self.leased.insert(job.id, Leased { seq, version: job.version + 1 });
-        }
-        job.state = State::Active;
-        job.version += 1;
-        job.started_at = Some(self.now);
-        job.lease = Some(Lease {
-            token: next_token(token, seq),
-            until: self.now.after(ask.lease),
-            worker: ask.worker,
-        });
-        Ok(job)
     }
 
     /// The first job in line that has not expired, and its partition. What has
@@ -233,21 +264,17 @@ impl Store<'_> {
         Ok(None)
     }
 
-    fn candidates(
-        &mut self,
-        query: Query,
-        params: impl rusqlite::Params,
-    ) -> Outcome<Vec<Candidate>> {
+    fn candidates(&mut self, query: Query, params: impl rusqlite::Params) -> Outcome<Candidates> {
         let now = self.now;
-        let mut found = Vec::new();
+        let mut found = Candidates::default();
         let mut rows = self.statements.get(query)?.query(params)?;
         while let Some(row) = rows.next()? {
-            found.push(Candidate {
+            found.stands.push(Standing {
                 seq: row.get(0)?,
                 token: unsigned(row.get(TOKEN)?),
                 hooks: row.get(HOOKS)?,
-                job: self.codec.whole_job(row, now)?,
             });
+            found.jobs.push(self.codec.whole_job(row, now)?);
         }
         Ok(found)
     }

@@ -193,7 +193,7 @@ pub(crate) enum Columns {
 }
 
 /// How many rows a statement for several has.
-pub(crate) const MANY: usize = 16;
+pub(crate) const MANY: usize = 32;
 
 fn expand(text: &str) -> String {
     let mut parts = text.split("/*many*/");

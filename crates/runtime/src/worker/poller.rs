@@ -20,7 +20,7 @@ use crate::context::{Running, StopReason};
 const AHEAD: Duration = Duration::from_millis(50);
 
 /// The most it keeps in hand beyond what runs.
-const MAX_AHEAD: usize = 1000;
+const MAX_AHEAD: usize = 2000;
 
 /// The most jobs that one call may ask for.
 const MAX_ASK: usize = 10_000;
