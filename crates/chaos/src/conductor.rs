@@ -1,0 +1,344 @@
+//! Drives a run: starts processes, does them harm, lets the rest be drained,
+//! and gathers what there is to judge by.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use windlass::backend::BackendExt;
+use windlass::decide::control::Wish;
+use windlass::model::{Filter, Missed, State, Timestamp};
+use windlass::{RepeatHandle, Windlass};
+
+use crate::crew::{Duty, Post, Setting, by_itself};
+use crate::jobs::Tick;
+use crate::judge::{Died, Evidence, Incidents, Process, RunInfo};
+use crate::plan::{Queues, REPEATABLES, STOP_IN_LEASES, TICK, Terms};
+use crate::{Failure, collect, integrity, observer};
+
+/// How often the conductor looks at its processes.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// How long a process that was told to end may take.
+const TO_END: Duration = Duration::from_secs(60);
+
+/// What a run is to be like.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    pub(crate) length: Duration,
+    pub(crate) store: Option<String>,
+    pub(crate) seed: u64,
+    pub(crate) workers: u32,
+    pub(crate) producers: u32,
+    pub(crate) lease: Duration,
+    pub(crate) drain: Duration,
+    pub(crate) histories: Option<PathBuf>,
+}
+
+/// A run under way.
+struct Conductor {
+    windlass: Windlass,
+    queues: Queues,
+    setting: Setting,
+    random: fastrand::Rng,
+    posts: Vec<Post>,
+    /// Those that have ended.
+    past: Vec<Process>,
+    incidents: Incidents,
+}
+
+/// Conducts a run from its beginning to its end.
+pub(crate) async fn conduct(orders: &Orders) -> Result<Evidence, Failure> {
+    eprintln!("seed {}", orders.seed);
+    let temporary = tempfile::Builder::new().prefix("windlass-chaos-").tempdir()?;
+    let folder = orders.histories.clone().unwrap_or_else(|| temporary.path().to_owned());
+    std::fs::create_dir_all(&folder)?;
+    let store = match &orders.store {
+        Some(store) => store.clone(),
+        None => integrity::fresh_store(&temporary)?,
+    };
+    let windlass = Windlass::connect(&store).await?;
+    let queues = Queues::declare(&windlass).await?;
+    let terms = begin_ticks(&windlass, &queues, orders).await?;
+    let setting = Setting { store, folder, seed: orders.seed, lease: orders.lease };
+    let conductor = Conductor {
+        windlass,
+        queues,
+        setting,
+        random: fastrand::Rng::with_seed(orders.seed),
+        posts: Vec::new(),
+        past: Vec::new(),
+        incidents: Incidents::default(),
+    };
+    conductor.refuse_a_used_store().await?;
+    conductor.run(orders, terms, temporary).await
+}
+
+/// Puts the repeatables. Their moments are known beforehand: each has to be
+/// fired, once, whoever is there to do it.
+async fn begin_ticks(
+    windlass: &Windlass,
+    queues: &Queues,
+    orders: &Orders,
+) -> Result<Terms, Failure> {
+    let ticks_from = windlass.backend().now().await?.after(Duration::from_secs(2));
+    let ticks_until = ticks_from.after(orders.length);
+    for nth in 0..REPEATABLES {
+        queues
+            .ticks
+            .repeat(repeatable(nth), Tick)
+            .every(TICK)
+            .start(ticks_from)
+            .end(ticks_until)
+            .missed(Missed::RunAll(1000))
+            .await?;
+    }
+    Ok(Terms { lease: orders.lease, slots: queues.slots(), ticks_from, ticks_until })
+}
+
+fn repeatable(nth: u32) -> String {
+    format!("tick-{nth}")
+}
+
+impl Conductor {
+    /// What was there before would be judged as if this run had done it.
+    async fn refuse_a_used_store(&self) -> Result<(), Failure> {
+        for (queue, _) in self.queues.all() {
+            if queue.stats().await?.jobs.iter().any(|count| *count > 0) {
+                return Err("this store has been used before; give it an empty one".into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn run(
+        mut self,
+        orders: &Orders,
+        terms: Terms,
+        temporary: TempDir,
+    ) -> Result<Evidence, Failure> {
+        for index in 0..orders.workers {
+            self.posts.push(Post::begin(&self.setting, Duty::Worker, index)?);
+        }
+        for index in 0..orders.producers {
+            self.posts.push(Post::begin(&self.setting, Duty::Producer, index)?);
+        }
+        let done = Arc::new(AtomicBool::new(false));
+        let observer =
+            tokio::spawn(observer::observe(self.queues.clone(), Arc::clone(&done)));
+
+        self.harm(orders).await?;
+        self.end(Duty::Producer).await?;
+        let drained = self.drain(orders.drain).await?;
+        self.end(Duty::Worker).await?;
+        done.store(true, Ordering::Relaxed);
+        let observed = observer.await?;
+
+        let run = RunInfo {
+            seed: orders.seed,
+            store: self.setting.store.split(':').next().unwrap_or_default().to_owned(),
+            workers: orders.workers,
+            producers: orders.producers,
+            length: orders.length,
+            drained,
+        };
+        let stored = collect::stored(&self.windlass, &self.queues).await?;
+        let repeatables = collect::repeatables(&self.ticks()?).await?;
+        let books = collect::books(&self.queues).await?;
+        let (keys_tried, dangling) = collect::try_keys(&self.queues, &stored).await?;
+        let integrity = integrity::check(&self.setting.store)?;
+        Ok(Evidence {
+            terms,
+            processes: self.past,
+            incidents: self.incidents,
+            observed,
+            records: stored,
+            books,
+            repeatables,
+            dangling,
+            keys_tried,
+            integrity,
+            run,
+            folder: std::sync::Mutex::new(Some(temporary)),
+        })
+    }
+
+    fn ticks(&self) -> Result<Vec<RepeatHandle>, Failure> {
+        let handles = (0..REPEATABLES).map(|nth| self.queues.ticks.repeatable(&repeatable(nth)));
+        Ok(handles.collect::<Result<_, _>>()?)
+    }
+
+    async fn now(&self) -> Result<Timestamp, Failure> {
+        Ok(self.windlass.backend().now().await?)
+    }
+
+    /// Kills, stops, continues and restarts processes at random.
+    async fn harm(&mut self, orders: &Orders) -> Result<(), Failure> {
+        let begin = Instant::now();
+        let mut next_worker_kill = self.soon(1500, 2500);
+        let mut next_producer_kill = self.soon(2000, 4000);
+        let mut next_stop = self.soon(1000, 2000);
+        while begin.elapsed() < orders.length {
+            self.look_after().await?;
+            if Instant::now() >= next_worker_kill {
+                self.kill(Duty::Worker).await?;
+                next_worker_kill = self.soon(1500, 2500);
+            }
+            if Instant::now() >= next_producer_kill {
+                self.kill(Duty::Producer).await?;
+                next_producer_kill = self.soon(2000, 4000);
+            }
+            if Instant::now() >= next_stop {
+                self.stop(orders.lease * STOP_IN_LEASES)?;
+                next_stop = self.soon(1500, 3000);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        for post in &mut self.posts {
+            if post.stopped_until.is_some() {
+                post.carry_on()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn soon(&mut self, from_ms: u64, to_ms: u64) -> Instant {
+        Instant::now() + Duration::from_millis(self.random.u64(from_ms..to_ms))
+    }
+
+    /// Continues those whose time has come, and restarts those that have
+    /// ended.
+    async fn look_after(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        for at in 0..self.posts.len() {
+            if self.posts[at].stopped_until.is_some_and(|until| until <= now) {
+                self.posts[at].carry_on()?;
+            }
+            if let Some(status) = self.posts[at].ended()? {
+                let died = by_itself(status, self.now().await?);
+                self.incidents.aborts += u64::from(matches!(died, Died::Aborted(_)));
+                self.bury(at, died)?;
+                self.posts[at].begin_anew(&self.setting)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bury(&mut self, at: usize, died: Died) -> Result<(), Failure> {
+        self.past.push(self.posts[at].legacy(&self.setting, died)?);
+        Ok(())
+    }
+
+    /// One of those with this duty, for which a question is answered with yes.
+    fn choose(&mut self, suits: impl Fn(&Post) -> bool) -> Option<usize> {
+        let suiting: Vec<_> = (0..self.posts.len()).filter(|at| suits(&self.posts[*at])).collect();
+        self.random.choice(suiting)
+    }
+
+    /// Kills one, also one that is stopped, and starts another in its place.
+    async fn kill(&mut self, duty: Duty) -> Result<(), Failure> {
+        let Some(at) = self.choose(|post| post.duty == duty) else { return Ok(()) };
+        let before = self.now().await?;
+        let status = self.posts[at].kill()?;
+        let died = match by_itself(status, before) {
+            // A job was faster.
+            aborted @ Died::Aborted(_) => aborted,
+            _ => Died::Killed(before),
+        };
+        match (died, duty) {
+            (Died::Aborted(_), _) => self.incidents.aborts += 1,
+            (_, Duty::Worker) => self.incidents.workers_killed += 1,
+            (_, Duty::Producer) => self.incidents.producers_killed += 1,
+        }
+        self.bury(at, died)?;
+        self.posts[at].begin_anew(&self.setting)
+    }
+
+    /// Stops one that is not: two at most at a time, so that the others get on.
+    fn stop(&mut self, length: Duration) -> Result<(), Failure> {
+        if self.posts.iter().filter(|post| post.stopped_until.is_some()).count() >= 2 {
+            return Ok(());
+        }
+        // Workers are what has leases to lose.
+        let duty = if self.random.u32(..4) == 0 { Duty::Producer } else { Duty::Worker };
+        let Some(at) = self.choose(|post| post.duty == duty && post.stopped_until.is_none()) else {
+            return Ok(());
+        };
+        if self.posts[at].ended()?.is_some() {
+            return Ok(());
+        }
+        self.posts[at].stop(length)?;
+        match duty {
+            Duty::Worker => self.incidents.workers_stopped += 1,
+            Duty::Producer => self.incidents.producers_stopped += 1,
+        }
+        Ok(())
+    }
+
+    /// Tells those with a duty to end, and waits until they have.
+    async fn end(&mut self, duty: Duty) -> Result<(), Failure> {
+        for post in self.posts.iter_mut().filter(|post| post.duty == duty) {
+            post.dismiss();
+        }
+        let begin = Instant::now();
+        while let Some(at) = self.posts.iter().position(|post| post.duty == duty) {
+            let died = match self.posts[at].ended()? {
+                Some(status) if status.success() => Died::Told,
+                Some(status) => by_itself(status, self.now().await?),
+                None if begin.elapsed() < TO_END => {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                None => {
+                    self.posts[at].kill()?;
+                    Died::Unexpected
+                }
+            };
+            self.bury(at, died)?;
+            self.posts.remove(at);
+        }
+        Ok(())
+    }
+
+    /// Lets the workers finish what is left. Answers how long that took, if it
+    /// came to an end.
+    async fn drain(&mut self, bound: Duration) -> Result<Option<Duration>, Failure> {
+        let begin = Instant::now();
+        while begin.elapsed() < bound {
+            // Jobs kill processes still.
+            self.look_after().await?;
+            if self.is_drained().await? {
+                return Ok(Some(begin.elapsed()));
+            }
+            self.promote_rare().await?;
+            tokio::time::sleep(LOOK * 4).await;
+        }
+        Ok(None)
+    }
+
+    async fn is_drained(&self) -> Result<bool, Failure> {
+        for tick in self.ticks()? {
+            if tick.record().await?.is_some_and(|record| record.next.is_some()) {
+                return Ok(false);
+            }
+        }
+        for (queue, _) in self.queues.all() {
+            let stats = queue.stats().await?;
+            if State::ALL.into_iter().any(|s| !s.is_terminal() && stats.count(s) > 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Jobs that were handed back for being of an unknown type wait for up to a
+    /// minute; an operator need not.
+    async fn promote_rare(&self) -> Result<(), Failure> {
+        let queue = Some(self.queues.rare.name().clone());
+        let filter = Filter { queue, states: vec![State::Scheduled], ..Filter::default() };
+        self.windlass.backend().control_all(filter, Wish::Promote).await?;
+        Ok(())
+    }
+}

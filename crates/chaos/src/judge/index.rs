@@ -1,0 +1,86 @@
+//! The facts by job and by lease.
+
+use std::collections::HashMap;
+
+use windlass::model::{JobId, State, Timestamp};
+
+use super::{Evidence, LeaseId, Process, Record};
+use crate::fact::{Acknowledged, Fact, Start};
+
+/// The facts by job and by lease.
+pub(super) struct Index<'e> {
+    pub(super) evidence: &'e Evidence,
+    pub(super) records: HashMap<JobId, &'e Record>,
+    /// What was acknowledged, the first time for each job.
+    pub(super) acknowledged: HashMap<JobId, &'e Acknowledged>,
+    /// Every start, and the process in which it was.
+    pub(super) starts: Vec<(&'e Start, &'e Process)>,
+    /// The starts of each job, by token.
+    pub(super) by_job: HashMap<JobId, Vec<&'e Start>>,
+    /// When handlers that came to their end did.
+    pub(super) finished: HashMap<LeaseId, Timestamp>,
+}
+
+impl<'e> Index<'e> {
+    pub(super) fn new(evidence: &'e Evidence) -> Self {
+        let mut index = Self {
+            evidence,
+            records: evidence.records.iter().map(|record| (record.id, record)).collect(),
+            acknowledged: HashMap::new(),
+            starts: Vec::new(),
+            by_job: HashMap::new(),
+            finished: HashMap::new(),
+        };
+        for (process, fact) in index.facts() {
+            match fact {
+                Fact::Acknowledged(known) => {
+                    index.acknowledged.entry(known.job).or_insert(known);
+                }
+                Fact::Started(start) => {
+                    index.starts.push((start, process));
+                    index.by_job.entry(start.job).or_default().push(start);
+                }
+                Fact::Finished { job, token, at } => {
+                    index.finished.insert((*job, *token), *at);
+                }
+                _ => {}
+            }
+        }
+        for starts in index.by_job.values_mut() {
+            starts.sort_by_key(|start| start.token);
+        }
+        index
+    }
+
+    /// Every fact, and the process that knew it.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&'e Process, &'e Fact)> + use<'e> {
+        let processes = &self.evidence.processes;
+        processes.iter().flat_map(|process| process.facts.iter().map(move |fact| (process, fact)))
+    }
+
+    /// When the lease of a start was live for certain: from its beginning until
+    /// the handler came to its end, or until it could first have been taken
+    /// over. Heartbeats may have kept it for longer; that is not known here.
+    pub(super) fn surely_live(&self, start: &Start) -> (Timestamp, Timestamp) {
+        let finished = self.finished.get(&(start.job, start.token)).copied();
+        (start.at, finished.unwrap_or(Timestamp::MAX).min(start.until))
+    }
+
+    /// The starts that are known of a job.
+    pub(super) fn starts_of(&self, job: JobId) -> &[&'e Start] {
+        self.by_job.get(&job).map_or(&[], Vec::as_slice)
+    }
+
+    /// When a job first started, as far as is known.
+    pub(super) fn first_start(&self, record: &Record) -> Option<Timestamp> {
+        let known = self.starts_of(record.id).iter().map(|start| start.at).min();
+        known.into_iter().chain(record.ending.started_at).min()
+    }
+}
+
+impl Record {
+    /// How it ended, if it has.
+    pub(super) fn end(&self) -> Option<State> {
+        Some(self.ending.state).filter(|state| state.is_terminal())
+    }
+}
