@@ -14,7 +14,7 @@ use windlass::{RepeatHandle, Windlass};
 
 use crate::crew::{Duty, Post, Setting, by_itself};
 use crate::jobs::Tick;
-use crate::judge::{Died, Evidence, Incidents, Process, RunInfo};
+use crate::judge::{Died, Evidence, Incidents, Places, Process, RunInfo};
 use crate::plan::{Queues, REPEATABLES, STOP_IN_LEASES, TICK, Terms};
 use crate::{Failure, collect, integrity, observer};
 
@@ -55,6 +55,9 @@ pub(crate) async fn conduct(orders: &Orders) -> Result<Evidence, Failure> {
     let temporary = tempfile::Builder::new().prefix("windlass-chaos-").tempdir()?;
     let folder = orders.histories.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&folder)?;
+    if std::fs::read_dir(&folder)?.next().is_some() {
+        return Err(format!("{} is not empty; name another folder", folder.display()).into());
+    }
     let store = match &orders.store {
         Some(store) => store.clone(),
         None => integrity::fresh_store(&temporary)?,
@@ -126,8 +129,7 @@ impl Conductor {
             self.posts.push(Post::begin(&self.setting, Duty::Producer, index)?);
         }
         let done = Arc::new(AtomicBool::new(false));
-        let observer =
-            tokio::spawn(observer::observe(self.queues.clone(), Arc::clone(&done)));
+        let observer = tokio::spawn(observer::observe(self.queues.clone(), Arc::clone(&done)));
 
         self.harm(orders).await?;
         self.end(Duty::Producer).await?;
@@ -161,7 +163,7 @@ impl Conductor {
             keys_tried,
             integrity,
             run,
-            folder: std::sync::Mutex::new(Some(temporary)),
+            places: Places { histories: self.setting.folder.clone(), temporary: Some(temporary) },
         })
     }
 
@@ -237,9 +239,12 @@ impl Conductor {
         self.random.choice(suiting)
     }
 
-    /// Kills one, also one that is stopped, and starts another in its place.
+    /// Kills one and starts another in its place. Seldom one that is stopped:
+    /// what it does once it goes on is of more interest.
     async fn kill(&mut self, duty: Duty) -> Result<(), Failure> {
-        let Some(at) = self.choose(|post| post.duty == duty) else { return Ok(()) };
+        let any = self.random.u32(..5) == 0;
+        let suits = |post: &Post| post.duty == duty && (any || post.stopped_until.is_none());
+        let Some(at) = self.choose(suits) else { return Ok(()) };
         let before = self.now().await?;
         let status = self.posts[at].kill()?;
         let died = match by_itself(status, before) {

@@ -110,7 +110,8 @@ impl Post {
         let [history, log] = paths(&setting.folder, &self.name);
         // One that was killed before it began has none.
         let facts = if history.exists() { fact::read(&history)? } else { Vec::new() };
-        let said = String::from_utf8_lossy(&std::fs::read(log)?).lines().map(str::to_owned).collect();
+        let said =
+            String::from_utf8_lossy(&std::fs::read(log)?).lines().map(str::to_owned).collect();
         Ok(Process { name: self.name.clone(), facts, died, said })
     }
 }
@@ -135,12 +136,7 @@ fn paths(folder: &Path, name: &str) -> [PathBuf; 2] {
     [folder.join(format!("{name}.jsonl")), folder.join(format!("{name}.log"))]
 }
 
-fn spawn(
-    setting: &Setting,
-    duty: Duty,
-    index: u32,
-    nth: u32,
-) -> Result<(String, Child), Failure> {
+fn spawn(setting: &Setting, duty: Duty, index: u32, nth: u32) -> Result<(String, Child), Failure> {
     let name = format!("{}-{index}-{nth}", duty.name());
     let [history, log] = paths(&setting.folder, &name);
     let seed = setting.seed ^ (u64::from(index) << 32 | u64::from(nth) << 8 | duty as u64);

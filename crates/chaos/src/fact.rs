@@ -28,7 +28,7 @@ pub(crate) enum Fact {
     /// A handler has recorded a step, or found it recorded.
     Step { job: JobId, token: Token, position: u32, answer: StepAnswer, outcome: String },
     /// A write was tried under a lease that was known to be lost.
-    Probed { job: JobId, token: Token, write: LeasedWrite, accepted: Accepted },
+    Probed { job: JobId, token: Token, write: LeasedWrite, occasion: Occasion, accepted: Accepted },
     /// A process that had been away found that it still had this lease.
     StillHeld { job: JobId, token: Token },
     /// The process was away, or the store slow, for so long.
@@ -124,6 +124,16 @@ pub(crate) enum LeasedWrite {
     TakeOver,
     RecordStep,
     EnqueueChild,
+}
+
+/// Why a lease was known to be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Occasion {
+    /// The process had been away for longer than a lease.
+    Away,
+    /// The handler had come to its end before.
+    Ended,
 }
 
 /// Whether the store has accepted a write.

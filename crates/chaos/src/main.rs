@@ -171,8 +171,8 @@ async fn whole(run: Run) -> Result<ExitCode, Failure> {
     if verdict.is_clean() {
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(folder) = evidence.keep_histories() {
-        eprintln!("the histories, and the store if it was made for this run, are in {}", folder.display());
+    for place in evidence.places.keep() {
+        eprintln!("what it was judged by is in {}", place.display());
     }
     Ok(ExitCode::from(VIOLATED))
 }

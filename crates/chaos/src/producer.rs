@@ -189,8 +189,7 @@ impl Producer {
     /// Many at once, all or none.
     async fn batch(&self, random: &mut fastrand::Rng) {
         let queue = &self.queues.bulk;
-        let jobs: Vec<_> =
-            (0..random.u64(2..20)).map(|_| Work { ms: random.u64(..20) }).collect();
+        let jobs: Vec<_> = (0..random.u64(2..20)).map(|_| Work { ms: random.u64(..20) }).collect();
         match queue.enqueue_all(jobs).await {
             Ok(handles) => {
                 for handle in handles {

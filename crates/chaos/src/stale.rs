@@ -17,7 +17,7 @@ use windlass::model::{
 };
 
 use crate::Member;
-use crate::fact::{Accepted, Fact, LeasedWrite};
+use crate::fact::{Accepted, Fact, LeasedWrite, Occasion};
 use crate::jobs::Work;
 use crate::plan::Queues;
 use crate::worker::Hands;
@@ -42,8 +42,9 @@ pub(crate) async fn watch(hands: Arc<Hands>, client: Client, queues: Queues, mem
         tokio::time::sleep(LOOK).await;
         let away = before.elapsed();
         note_away(&hands, away, lease);
-        let mut leases = Vec::new();
+        let (mut leases, mut occasion) = (Vec::new(), Occasion::Ended);
         if away > lease {
+            occasion = Occasion::Away;
             leases = hands.leases();
             random.shuffle(&mut leases);
             leases.truncate(AT_ONCE);
@@ -58,7 +59,7 @@ pub(crate) async fn watch(hands: Arc<Hands>, client: Client, queues: Queues, mem
             note_away(&hands, tried.elapsed(), lease);
         }
         for (job, token) in leases {
-            if let Err(error) = probe(&hands, &client, &queues, &job, token).await {
+            if let Err(error) = probe(&hands, &client, &queues, (&job, token), occasion).await {
                 hands.history.note_failure("a write under a lost lease", error);
             }
         }
@@ -80,8 +81,8 @@ async fn probe(
     hands: &Hands,
     client: &Client,
     queues: &Queues,
-    of: &JobRef,
-    token: Token,
+    (of, token): (&JobRef, Token),
+    occasion: Occasion,
 ) -> Result<()> {
     let backend = client.backend();
     let Some(seen) = backend.job(of).await? else { return Ok(()) };
@@ -90,23 +91,18 @@ async fn probe(
         return Ok(());
     }
     let note = |write, accepted| {
-        hands.history.note(&Fact::Probed { job: of.id, token, write, accepted });
+        hands.history.note(&Fact::Probed { job: of.id, token, write, occasion, accepted });
     };
     let accepted = |yes| if yes { Accepted::Yes } else { Accepted::No };
 
     let progress = Progress { message: Some("stale".to_owned()), ..Progress::default() };
-    let extend = Extend {
-        job: of.clone(),
-        token,
-        lease: Duration::from_secs(1),
-        progress: Some(progress),
-    };
+    let extend =
+        Extend { job: of.clone(), token, lease: Duration::from_secs(1), progress: Some(progress) };
     let (extended, _) = backend.extend(vec![extend]).await?;
     note(LeasedWrite::Extend, accepted(extended.iter().any(|e| *e != Extended::Lost)));
 
     // With the version as it is now, nothing but the token is in the way.
-    let complete =
-        Target::Ended { end: End::Completed, result: Some(Payload::from("\"stale\"")) };
+    let complete = Target::Ended { end: End::Completed, result: Some(Payload::from("\"stale\"")) };
     let take_over = Target::Pending { due: When::Now, place: Place::Kept };
     for (write, lease, to) in [
         (LeasedWrite::Complete, LeaseGuard::Held(token), complete),
@@ -131,8 +127,7 @@ async fn probe(
     let mut child = child.job;
     child.parent = Some(Parent { job: of.clone(), token });
     let answer = backend.enqueue(vec![child]).await?;
-    let refused =
-        matches!(answer, EnqueueAnswer::Refused { why: Refusal::StaleParent(_), .. });
+    let refused = matches!(answer, EnqueueAnswer::Refused { why: Refusal::StaleParent(_), .. });
     note(LeasedWrite::EnqueueChild, accepted(!refused));
     Ok(())
 }

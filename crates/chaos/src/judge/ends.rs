@@ -12,7 +12,14 @@ use crate::observer::is_same;
 use crate::plan::MAX_STALLS;
 
 pub(super) fn checks(index: &Index<'_>) -> Vec<Check> {
-    vec![lost(index), one_end(index), unchanged(index), right_end(index), rare(index), poison(index)]
+    vec![
+        lost(index),
+        one_end(index),
+        unchanged(index),
+        right_end(index),
+        rare(index),
+        poison(index),
+    ]
 }
 
 /// What was acknowledged exists and has ended: lost = 0.
@@ -35,7 +42,8 @@ fn one_end(index: &Index<'_>) -> Check {
     for record in &index.evidence.records {
         let (id, ending) = (record.id, &record.ending);
         check.look(seen.insert(id), || format!("job {id} is stored twice"));
-        let holds = record.end().is_some() == ending.finished_at.is_some() && record.end().is_some();
+        let holds =
+            record.end().is_some() == ending.finished_at.is_some() && record.end().is_some();
         check.look(holds, || {
             format!("job {id} is {} and ended at {:?}", ending.state, ending.finished_at)
         });
@@ -58,7 +66,10 @@ fn unchanged(index: &Index<'_>) -> Check {
     for (start, process) in &index.starts {
         let ended = index.records.get(&start.job).and_then(|record| record.ending.finished_at);
         check.look(ended.is_none_or(|ended| start.at <= ended), || {
-            format!("job {} ended at {ended:?} and started after that, in {}", start.job, process.name)
+            format!(
+                "job {} ended at {ended:?} and started after that, in {}",
+                start.job, process.name
+            )
         });
     }
     check
@@ -122,6 +133,8 @@ fn poison(index: &Index<'_>) -> Check {
     check
 }
 
-pub(super) fn of_type<'i, J: Job>(index: &Index<'i>) -> impl Iterator<Item = &'i Record> + use<'i, J> {
+pub(super) fn of_type<'i, J: Job>(
+    index: &Index<'i>,
+) -> impl Iterator<Item = &'i Record> + use<'i, J> {
     index.evidence.records.iter().filter(|record| record.job_type == J::NAME)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use windlass::model::{FailureKind, JobId, QueueName, State, Timestamp, Token};
 
 use crate::fact::Fact;
@@ -27,15 +28,24 @@ pub(crate) struct Evidence {
     pub(crate) keys_tried: u64,
     pub(crate) integrity: Integrity,
     pub(crate) run: RunInfo,
-    /// The folder of the histories, if it is a temporary one.
-    pub(crate) folder: std::sync::Mutex<Option<tempfile::TempDir>>,
+    pub(crate) places: Places,
 }
 
-impl Evidence {
-    /// Keeps a temporary folder of histories, and says where it is.
-    pub(crate) fn keep_histories(&self) -> Option<PathBuf> {
-        let mut folder = self.folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        folder.take().map(tempfile::TempDir::keep)
+/// Where the files of a run are.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) histories: PathBuf,
+    /// Holds the histories and the store, as far as none were named.
+    pub(crate) temporary: Option<TempDir>,
+}
+
+impl Places {
+    /// Keeps what would go with the run, and says where everything is.
+    pub(crate) fn keep(self) -> Vec<PathBuf> {
+        let mut kept = vec![self.histories];
+        kept.extend(self.temporary.map(TempDir::keep));
+        kept.dedup();
+        kept
     }
 }
 

@@ -11,7 +11,7 @@ use super::index::Index;
 use super::leases::{double_start_bound, double_start_count};
 use super::limits::most;
 use super::{Died, Integrity};
-use crate::fact::{Fact, LeasedWrite, StepAnswer};
+use crate::fact::{Fact, LeasedWrite, Occasion, StepAnswer};
 use crate::jobs::{Poison, Rare};
 use crate::plan::{CONCURRENCY, RATE, RATE_PERIOD};
 
@@ -42,7 +42,10 @@ pub(crate) struct Figures {
     pub(crate) times_away: u64,
     pub(crate) longest_away_ms: u64,
     pub(crate) handlers_dropped: u64,
-    pub(crate) stale_writes_refused: BTreeMap<String, u64>,
+    pub(crate) stale_writes_tried: BTreeMap<String, u64>,
+    /// How many of them by a process that had just been away for longer than a
+    /// lease.
+    pub(crate) stale_writes_tried_after_being_away: u64,
     /// How often a process that had been away found that it still had a lease.
     pub(crate) leases_still_held: u64,
     pub(crate) steps_recorded: u64,
@@ -76,7 +79,8 @@ pub(crate) struct Spread {
 impl Spread {
     fn of(mut values: Vec<u64>) -> Self {
         values.sort_unstable();
-        let at = |share: usize| values.get((values.len() * share / 100).min(values.len().max(1) - 1));
+        let at =
+            |share: usize| values.get((values.len() * share / 100).min(values.len().max(1) - 1));
         Self {
             count: values.len() as u64,
             p50: at(50).copied().unwrap_or_default(),
@@ -93,21 +97,23 @@ fn ms(length: Duration) -> u64 {
 pub(super) fn figures(index: &Index<'_>) -> Figures {
     let evidence = index.evidence;
     let (run, incidents, observed) = (&evidence.run, &evidence.incidents, &evidence.observed);
-    let count = |which: fn(&Fact) -> bool| index.facts().filter(|(_, fact)| which(fact)).count() as u64;
+    let count =
+        |which: fn(&Fact) -> bool| index.facts().filter(|(_, fact)| which(fact)).count() as u64;
     let mut by_queue = BTreeMap::new();
     for record in &evidence.records {
         *by_queue.entry(record.queue.as_str().to_owned()).or_default() += 1;
     }
-    let mut refused: BTreeMap<String, u64> = BTreeMap::new();
+    let mut tried: BTreeMap<String, u64> = BTreeMap::new();
     let mut longest_away = 0;
     for (_, fact) in index.facts() {
         match fact {
-            Fact::Probed { write, .. } => *refused.entry(written(*write)).or_default() += 1,
+            Fact::Probed { write, .. } => *tried.entry(written(*write)).or_default() += 1,
             Fact::Away { ms } => longest_away = longest_away.max(*ms),
             _ => {}
         }
     }
-    let allowed = observed.rate_backlogged.as_secs_f64() / RATE_PERIOD.as_secs_f64() * f64::from(RATE);
+    let allowed =
+        observed.rate_backlogged.as_secs_f64() / RATE_PERIOD.as_secs_f64() * f64::from(RATE);
     Figures {
         seed: run.seed,
         store: run.store.clone(),
@@ -131,10 +137,17 @@ pub(super) fn figures(index: &Index<'_>) -> Figures {
         times_away: count(|fact| matches!(fact, Fact::Away { .. })),
         longest_away_ms: longest_away,
         handlers_dropped: count(|fact| matches!(fact, Fact::Dropped { .. })),
-        stale_writes_refused: refused,
+        stale_writes_tried: tried,
+        stale_writes_tried_after_being_away: count(|fact| {
+            matches!(fact, Fact::Probed { occasion: Occasion::Away, .. })
+        }),
         leases_still_held: count(|fact| matches!(fact, Fact::StillHeld { .. })),
-        steps_recorded: count(|fact| matches!(fact, Fact::Step { answer: StepAnswer::Recorded, .. })),
-        steps_read_again: count(|fact| matches!(fact, Fact::Step { answer: StepAnswer::Existing, .. })),
+        steps_recorded: count(|fact| {
+            matches!(fact, Fact::Step { answer: StepAnswer::Recorded, .. })
+        }),
+        steps_read_again: count(|fact| {
+            matches!(fact, Fact::Step { answer: StepAnswer::Existing, .. })
+        }),
         recovery_ms: recovery(index),
         oldest_orphan_ms: ms(observed.oldest_orphan),
         rare_jobs_rescued: of_type::<Rare>(index).filter(|r| r.ending.stalls > 0).count() as u64,
@@ -142,9 +155,8 @@ pub(super) fn figures(index: &Index<'_>) -> Figures {
         most_leases_of_limit: [most(&observed.most_leases, "limited"), u64::from(CONCURRENCY)],
         longest_idle_slot_ms: ms(observed.longest_idle_slot),
         most_starts_of_rate: [most(&observed.most_starts, "rated"), u64::from(RATE)],
-        rate_used: (allowed > 0.0).then(|| {
-            (observed.rate_started as f64 / allowed * 1000.0).round() / 1000.0
-        }),
+        rate_used: (allowed > 0.0)
+            .then(|| (observed.rate_started as f64 / allowed * 1000.0).round() / 1000.0),
         moments_fired: evidence.repeatables.iter().map(|repeated| repeated.fired).sum(),
         duplicates_refused: count(|fact| matches!(fact, Fact::Duplicate { .. })),
         looks_of_the_observer: observed.looks,

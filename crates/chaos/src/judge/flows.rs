@@ -41,7 +41,10 @@ fn as_they_ended(index: &Index<'_>) -> Check {
         let wanted = if runs { State::Completed } else { State::Cancelled };
         let starts = index.starts_of(known.job).len();
         check.look(record.end() == Some(wanted) && (runs || starts == 0), || {
-            format!("job {} is {} after {starts} starts, not {wanted}", known.job, record.ending.state)
+            format!(
+                "job {} is {} after {starts} starts, not {wanted}",
+                known.job, record.ending.state
+            )
         });
     }
     check

@@ -67,7 +67,9 @@ fn errors(index: &Index<'_>) -> Check {
         let told = process.said.iter().filter(|line| is_trouble(line));
         check.violations.extend(told.map(|line| format!("{}: {line}", process.name)));
     }
-    check.violations.extend(index.evidence.observed.failures.iter().map(|f| format!("observer: {f}")));
+    check
+        .violations
+        .extend(index.evidence.observed.failures.iter().map(|f| format!("observer: {f}")));
     check
 }
 

@@ -90,9 +90,13 @@ pub(super) fn double_start_bound(index: &Index<'_>) -> u64 {
 fn stale(index: &Index<'_>) -> Check {
     let mut check = Check::new("a write under a lost lease is refused", &["F2"]);
     for (process, fact) in index.facts() {
-        if let Fact::Probed { job, token, write, accepted } = fact {
+        if let Fact::Probed { job, token, write, occasion, accepted } = fact {
             check.look(*accepted == Accepted::No, || {
-                format!("{write:?} of job {job} under token {} in {}", token.0, process.name)
+                let token = token.0;
+                format!(
+                    "{write:?} of job {job} under token {token} in {} ({occasion:?})",
+                    process.name
+                )
             });
         }
     }
@@ -116,7 +120,10 @@ fn steps(index: &Index<'_>) -> Check {
         check.look(first, || format!("step {position} of job {job} was recorded twice"));
         let kept = stored.get(&of).map(|outcome| outcome.as_str());
         check.look(kept == Some(outcome), || {
-            format!("step {position} of job {job} was {outcome:?} in {} and is {kept:?}", process.name)
+            format!(
+                "step {position} of job {job} was {outcome:?} in {} and is {kept:?}",
+                process.name
+            )
         });
     }
     for record in of_type::<Steps>(index).filter(|r| r.end() == Some(State::Completed)) {

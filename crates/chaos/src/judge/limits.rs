@@ -18,11 +18,14 @@ pub(super) fn checks(index: &Index<'_>) -> Vec<Check> {
 
 /// As the store counts them.
 fn observed(index: &Index<'_>) -> Check {
-    let mut check = Check::new("live leases are within the limit, as the store counts", &["F12", "F14"]);
+    let mut check =
+        Check::new("live leases are within the limit, as the store counts", &["F12", "F14"]);
     let observed = &index.evidence.observed;
     for (queue, limit) in BOUNDED {
         let most = most(&observed.most_leases, queue);
-        check.look(most <= u64::from(limit), || format!("{most} leases in {queue}, at most {limit}"));
+        check.look(most <= u64::from(limit), || {
+            format!("{most} leases in {queue}, at most {limit}")
+        });
     }
     check.looked_at = observed.looks;
     check
@@ -34,7 +37,8 @@ pub(super) fn most(seen: &std::collections::HashMap<QueueName, u64>, queue: &str
 
 /// As handlers saw them: at no moment are more leases live for certain.
 fn overlaps(index: &Index<'_>) -> Check {
-    let mut check = Check::new("live leases are within the limit, as handlers saw", &["F12", "F14"]);
+    let mut check =
+        Check::new("live leases are within the limit, as handlers saw", &["F12", "F14"]);
     for (queue, limit) in BOUNDED {
         let live: Vec<_> = index
             .starts

@@ -23,7 +23,7 @@ mod tests;
 
 pub(crate) use check::{Check, Verdict};
 pub(crate) use evidence::{
-    Book, Died, Ending, Evidence, Incidents, Integrity, LeaseId, Observed, Process, Record,
+    Book, Died, Ending, Evidence, Incidents, Integrity, LeaseId, Observed, Places, Process, Record,
     Repeated, RunInfo,
 };
 pub(crate) use figures::Figures;

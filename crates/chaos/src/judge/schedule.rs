@@ -47,7 +47,9 @@ fn fired(index: &Index<'_>) -> Check {
         }
     }
     for ((key, moment), count) in jobs {
-        check.look(false, || format!("{key} fired {count} times for {moment}, which is none of its own"));
+        check.look(false, || {
+            format!("{key} fired {count} times for {moment}, which is none of its own")
+        });
     }
     check
 }

@@ -39,7 +39,10 @@ fn live(index: &Index<'_>) -> Check {
         if let Fact::Duplicate { key, existing } = fact {
             let holder = index.records.get(existing).and_then(|record| record.dedup.as_ref());
             check.look(holder == Some(key), || {
-                format!("{} was told that job {existing} has key {key:?}; it has {holder:?}", process.name)
+                format!(
+                    "{} was told that job {existing} has key {key:?}; it has {holder:?}",
+                    process.name
+                )
             });
         }
     }
@@ -70,7 +73,10 @@ fn named(index: &Index<'_>) -> Check {
         let Some(key) = &known.key else { continue };
         let named = by_key.get(&(known.queue.as_str(), key.as_str()));
         check.look(named == Some(&known.job), || {
-            format!("{} was given job {} for key {key:?}, which names {named:?}", process.name, known.job)
+            format!(
+                "{} was given job {} for key {key:?}, which names {named:?}",
+                process.name, known.job
+            )
         });
     }
     check

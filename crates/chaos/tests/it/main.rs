@@ -1,1 +1,4 @@
-//! A short run of chaos.
+//! A short run of chaos, and whose clock counts.
+
+mod chaos;
+mod clocks;

@@ -1,0 +1,60 @@
+//! Real processes, killed and stopped for 20 seconds.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
+}
+
+#[test]
+fn nothing_is_violated_while_processes_are_killed_and_stopped() {
+    let output = Command::new(env!("CARGO_BIN_EXE_windlass-chaos"))
+        .args(["--seconds", "20"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+
+    // Nothing violated means little if nothing happened.
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for check in summary["checks"].as_array().unwrap() {
+        assert!(count(&check["looked_at"]) > 0, "{check} looked at nothing: {said}");
+    }
+    let figures = &summary["figures"];
+    for (figure, at_least) in [
+        ("jobs_acknowledged", 500),
+        ("moments_fired", 1010),
+        ("workers_killed", 3),
+        ("producers_killed", 2),
+        ("workers_aborted_by_a_job", 1),
+        ("workers_stopped", 2),
+        ("stalls", 3),
+        ("stale_writes_tried_after_being_away", 1),
+        ("ended_jobs_watched", 100),
+    ] {
+        assert!(count(&figures[figure]) >= at_least, "{figure}: {figures:#}");
+    }
+    assert_eq!(figures["integrity"], "ok");
+}
+
+#[test]
+fn a_store_that_was_used_before_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("jobs.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let windlass = windlass::Windlass::connect(&store).await.unwrap();
+        let queue = windlass.queue("bulk").declare().await.unwrap();
+        queue.enqueue_raw("t", &Value::Null).await.unwrap();
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_windlass-chaos"))
+        .args(["--seconds", "1", "--store", &store])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("used before"), "{said}");
+}
