@@ -179,6 +179,10 @@ pub(crate) struct Repeated {
 }
 
 /// What a check of the store's own structure said.
+#[cfg_attr(
+    all(not(feature = "sqlite"), not(test)),
+    expect(dead_code, reason = "no store that was compiled in can be checked")
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Integrity {
     /// This store has none that could be asked for from here.

@@ -15,6 +15,10 @@ use crate::fact::{Fact, LeasedWrite, Occasion, StepAnswer};
 use crate::jobs::{Poison, Rare};
 use crate::plan::{CONCURRENCY, RATE, RATE_PERIOD};
 
+/// The queues in which a job that was taken over waits for nothing else: for no
+/// slot, no partition, and no worker that knows its type.
+const UNBOUNDED: [&str; 4] = ["bulk", "flows", "ticks", "unique"];
+
 /// Figures that are told and not judged. Times are in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figures {
@@ -50,7 +54,8 @@ pub(crate) struct Figures {
     pub(crate) leases_still_held: u64,
     pub(crate) steps_recorded: u64,
     pub(crate) steps_read_again: u64,
-    /// From the kill of a worker until what it held starts again.
+    /// From the kill of a worker until what it held of [`UNBOUNDED`] queues
+    /// starts again.
     pub(crate) recovery_ms: Spread,
     pub(crate) oldest_orphan_ms: u64,
     pub(crate) rare_jobs_rescued: u64,
@@ -190,7 +195,8 @@ fn recovery(index: &Index<'_>) -> Spread {
             Died::Told | Died::Unexpected => None,
         };
         let Some(gone) = gone else { continue };
-        if index.finished.contains_key(&(start.job, start.token)) {
+        let settled = index.finished.contains_key(&(start.job, start.token));
+        if settled || !UNBOUNDED.contains(&start.queue.as_str()) {
             continue;
         }
         let next = index.starts_of(start.job).iter().find(|next| next.token > start.token);
