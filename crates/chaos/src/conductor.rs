@@ -129,7 +129,8 @@ impl Conductor {
             self.posts.push(Post::begin(&self.setting, Duty::Producer, index)?);
         }
         let done = Arc::new(AtomicBool::new(false));
-        let observer = tokio::spawn(observer::observe(self.queues.clone(), Arc::clone(&done)));
+        let observer =
+            tokio::spawn(observer::observe(self.queues.clone(), orders.lease, Arc::clone(&done)));
 
         self.harm(orders).await?;
         self.end(Duty::Producer).await?;

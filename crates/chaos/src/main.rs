@@ -27,6 +27,7 @@ mod collect;
 mod conductor;
 mod crew;
 mod fact;
+mod gauge;
 mod integrity;
 mod jobs;
 mod judge;

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use windlass::backend::{Overdue, OverdueQuery};
-use windlass::model::{
-    Detail, Direction, Filter, Job, JobsQuery, Payload, QueueStats, State, Timestamp,
-};
+use windlass::model::{Beat, Detail, Direction, Filter, Job, JobsQuery, Payload, State, WorkerId};
 use windlass::{Queue, Result};
 
+use crate::gauge::{IdleSlots, Pace};
 use crate::judge::{Ending, Observed};
 use crate::plan::{CONCURRENCY, Queues};
 
@@ -26,31 +25,39 @@ const LATEST: u32 = 60;
 /// How many jobs it remembers: those of long runs are many.
 const REMEMBERED: usize = 100_000;
 
+/// A worker that is not there.
+const NOBODY: [u8; 16] = [0; 16];
+
 /// Looks until it is told that it is over.
-pub(crate) async fn observe(queues: Queues, done: Arc<AtomicBool>) -> Observed {
-    let mut eye = Eye { queues, seen: Observed::default(), idle_since: None, rated: None };
+pub(crate) async fn observe(queues: Queues, lease: Duration, done: Arc<AtomicBool>) -> Observed {
+    let mut eye = Eye {
+        queues,
+        seen: Observed::default(),
+        slots: IdleSlots::default(),
+        pace: Pace::default(),
+    };
     while !done.load(Ordering::Relaxed) {
-        if let Err(error) = eye.look().await {
+        if let Err(error) = eye.look(lease).await {
             eye.seen.failures.push(format!("{error:#}"));
         }
         tokio::time::sleep(LOOK).await;
     }
+    eye.seen.longest_idle_slot = eye.slots.longest;
+    eye.seen.rate_backlogged = eye.pace.backlogged;
+    eye.seen.rate_started = eye.pace.started;
     eye.seen
 }
 
 struct Eye {
     queues: Queues,
     seen: Observed,
-    /// Since when jobs wait in a queue with a free slot, and how many had
-    /// started by then.
-    idle_since: Option<(Timestamp, u64)>,
-    /// The last look at the queue with a rate: when, how many had started, and
-    /// whether some waited.
-    rated: Option<(Timestamp, u64, bool)>,
+    slots: IdleSlots,
+    pace: Pace,
 }
 
 impl Eye {
-    async fn look(&mut self) -> Result<()> {
+    async fn look(&mut self, lease: Duration) -> Result<()> {
+        self.look_at_writes(lease).await?;
         for (queue, _) in self.queues.clone().all() {
             let stats = queue.stats().await?;
             let most = self.seen.most_leases.entry(queue.name().clone()).or_default();
@@ -58,10 +65,10 @@ impl Eye {
             if queue.spec().limits.rate.is_some() {
                 let most = self.seen.most_starts.entry(queue.name().clone()).or_default();
                 *most = stats.starts_in_window.max(*most);
-                self.look_at_pace(&stats);
+                self.pace.look(&stats);
             }
             if queue.name() == self.queues.limited.name() {
-                self.look_at_slots(&stats);
+                self.slots.look(&stats, CONCURRENCY);
             }
             self.look_for_orphans(queue).await?;
             if self.seen.looks.is_multiple_of(AT_JOBS) {
@@ -73,32 +80,18 @@ impl Eye {
         Ok(())
     }
 
-    /// A slot that is free while jobs wait is not at fault for a moment; one
-    /// that has leaked would be for ever (fault F13).
-    fn look_at_slots(&mut self, stats: &QueueStats) {
-        let idle = stats.count(State::Waiting) > 0 && stats.leases < u64::from(CONCURRENCY);
-        let gone_on = gone_on(stats);
-        self.idle_since = match self.idle_since {
-            _ if !idle => None,
-            Some((since, then)) if then == gone_on => {
-                let length = stats.now.since(since);
-                self.seen.longest_idle_slot = self.seen.longest_idle_slot.max(length);
-                Some((since, then))
-            }
-            _ => Some((stats.now, gone_on)),
-        };
-    }
-
-    /// How many start while some wait (fault F15).
-    fn look_at_pace(&mut self, stats: &QueueStats) {
-        let now = (stats.now, gone_on(stats), stats.count(State::Waiting) > 0);
-        if let Some((then, started, true)) = self.rated
-            && now.2
-        {
-            self.seen.rate_backlogged += now.0.since(then);
-            self.seen.rate_started += now.1.saturating_sub(started);
+    /// A write that changes nothing. One that takes long says that nobody gets
+    /// a write through: a process that was stopped may hold the store's lock.
+    async fn look_at_writes(&mut self, lease: Duration) -> Result<()> {
+        let backend = Arc::clone(self.queues.bulk.client().backend());
+        let begin = backend.now().await?;
+        backend.beat(Beat::Leaving(WorkerId::from_bytes(NOBODY))).await?;
+        let end = backend.now().await?;
+        if end.since(begin) > lease / 3 {
+            self.seen.still.push((begin, end));
+            self.pace.pause();
         }
-        self.rated = Some(now);
+        Ok(())
     }
 
     async fn look_for_orphans(&mut self, queue: &Queue) -> Result<()> {
@@ -150,12 +143,6 @@ impl Eye {
         self.seen.dedup_pages += 1;
         Ok(())
     }
-}
-
-/// How many jobs of a queue have started and gone on to something else.
-fn gone_on(stats: &QueueStats) -> u64 {
-    let ended = State::ALL.into_iter().filter(|state| state.is_terminal());
-    ended.map(|state| stats.count(state)).sum::<u64>() + stats.leases
 }
 
 async fn latest(queue: &Queue, states: Vec<State>, limit: u32) -> Result<Vec<Job>> {

@@ -119,7 +119,9 @@ pub(crate) struct Observed {
     pub(crate) oldest_orphan: Duration,
     /// The longest that jobs waited while a slot of the queue was free.
     pub(crate) longest_idle_slot: Duration,
-    /// How long the queue with a rate had jobs waiting.
+    /// When no write went through for more than a third of a lease.
+    pub(crate) still: Vec<(Timestamp, Timestamp)>,
+    /// How long the queue with a rate had jobs waiting, but for such times.
     pub(crate) rate_backlogged: Duration,
     /// How many of its jobs started meanwhile.
     pub(crate) rate_started: u64,

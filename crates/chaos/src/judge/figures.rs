@@ -57,6 +57,12 @@ pub(crate) struct Figures {
     /// From the kill of a worker until what it held of [`UNBOUNDED`] queues
     /// starts again.
     pub(crate) recovery_ms: Spread,
+    /// The same, where writes went through all the time: an embedded store
+    /// stands still while a stopped process holds its lock.
+    pub(crate) recovery_without_standstill_ms: Spread,
+    /// How often, and for how long in all, no write went through.
+    pub(crate) standstills: u64,
+    pub(crate) standstill_ms: u64,
     pub(crate) oldest_orphan_ms: u64,
     pub(crate) rare_jobs_rescued: u64,
     pub(crate) poison_jobs: u64,
@@ -153,7 +159,12 @@ pub(super) fn figures(index: &Index<'_>) -> Figures {
         steps_read_again: count(|fact| {
             matches!(fact, Fact::Step { answer: StepAnswer::Existing, .. })
         }),
-        recovery_ms: recovery(index),
+        recovery_ms: recovery(index, |_, _| true),
+        recovery_without_standstill_ms: recovery(index, |from, to| {
+            observed.still.iter().all(|(begin, end)| *end < from || to < *begin)
+        }),
+        standstills: observed.still.len() as u64,
+        standstill_ms: observed.still.iter().map(|(begin, end)| ms(end.since(*begin))).sum(),
         oldest_orphan_ms: ms(observed.oldest_orphan),
         rare_jobs_rescued: of_type::<Rare>(index).filter(|r| r.ending.stalls > 0).count() as u64,
         poison_jobs: of_type::<Poison>(index).count() as u64,
@@ -186,8 +197,8 @@ fn written(write: LeasedWrite) -> String {
 }
 
 /// For each lease that a killed process held: how long until its job started
-/// again, in milliseconds.
-fn recovery(index: &Index<'_>) -> Spread {
+/// again, in milliseconds; as far as it counts.
+fn recovery(index: &Index<'_>, counts: impl Fn(Timestamp, Timestamp) -> bool) -> Spread {
     let mut took = Vec::new();
     for (start, process) in &index.starts {
         let gone: Option<Timestamp> = match process.died {
@@ -202,7 +213,7 @@ fn recovery(index: &Index<'_>) -> Spread {
         let next = index.starts_of(start.job).iter().find(|next| next.token > start.token);
         // One that was taken over before, because the process was stopped, says
         // nothing.
-        if let Some(next) = next.filter(|next| next.at > gone) {
+        if let Some(next) = next.filter(|next| next.at > gone && counts(gone, next.at)) {
             took.push(ms(next.at.since(gone)));
         }
     }
