@@ -11,7 +11,7 @@ use super::index::Index;
 use super::leases::{double_start_bound, double_start_count};
 use super::limits::most;
 use super::{Died, Integrity};
-use crate::fact::{Fact, LeasedWrite, Occasion, StepAnswer};
+use crate::fact::{Fact, LeasedWrite, Occasion, Start, StepAnswer};
 use crate::jobs::{Poison, Rare};
 use crate::plan::{CONCURRENCY, RATE, RATE_PERIOD};
 
@@ -57,9 +57,10 @@ pub(crate) struct Figures {
     /// From the kill of a worker until what it held of [`UNBOUNDED`] queues
     /// starts again.
     pub(crate) recovery_ms: Spread,
-    /// The same, where writes went through all the time: an embedded store
-    /// stands still while a stopped process holds its lock.
-    pub(crate) recovery_without_standstill_ms: Spread,
+    /// The same, where writes went through all the time (an embedded store
+    /// stands still while a stopped process holds its lock) and whoever took it
+    /// over lived to start it (its token is the next one).
+    pub(crate) recovery_undisturbed_ms: Spread,
     /// How often, and for how long in all, no write went through.
     pub(crate) standstills: u64,
     pub(crate) standstill_ms: u64,
@@ -159,9 +160,10 @@ pub(super) fn figures(index: &Index<'_>) -> Figures {
         steps_read_again: count(|fact| {
             matches!(fact, Fact::Step { answer: StepAnswer::Existing, .. })
         }),
-        recovery_ms: recovery(index, |_, _| true),
-        recovery_without_standstill_ms: recovery(index, |from, to| {
-            observed.still.iter().all(|(begin, end)| *end < from || to < *begin)
+        recovery_ms: recovery(index, |_, _, _| true),
+        recovery_undisturbed_ms: recovery(index, |lost, gone, next| {
+            let still = |(begin, end): &(_, _)| *begin <= next.at && gone <= *end;
+            next.token.0 == lost.token.0 + 1 && !observed.still.iter().any(still)
         }),
         standstills: observed.still.len() as u64,
         standstill_ms: observed.still.iter().map(|(begin, end)| ms(end.since(*begin))).sum(),
@@ -198,7 +200,7 @@ fn written(write: LeasedWrite) -> String {
 
 /// For each lease that a killed process held: how long until its job started
 /// again, in milliseconds; as far as it counts.
-fn recovery(index: &Index<'_>, counts: impl Fn(Timestamp, Timestamp) -> bool) -> Spread {
+fn recovery(index: &Index<'_>, counts: impl Fn(&Start, Timestamp, &Start) -> bool) -> Spread {
     let mut took = Vec::new();
     for (start, process) in &index.starts {
         let gone: Option<Timestamp> = match process.died {
@@ -213,7 +215,7 @@ fn recovery(index: &Index<'_>, counts: impl Fn(Timestamp, Timestamp) -> bool) ->
         let next = index.starts_of(start.job).iter().find(|next| next.token > start.token);
         // One that was taken over before, because the process was stopped, says
         // nothing.
-        if let Some(next) = next.filter(|next| next.at > gone && counts(gone, next.at)) {
+        if let Some(next) = next.filter(|next| next.at > gone && counts(start, gone, next)) {
             took.push(ms(next.at.since(gone)));
         }
     }
