@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::PutRepeatable;
+use crate::model::time::micros;
 use crate::model::{
     JobId, JobKey, Missed, NewJob, Overlap, QueueSpec, Repeatable, RepeatableRecord, Timestamp,
     When,
@@ -17,6 +18,10 @@ pub const MISSED_AFTER: Duration = Duration::from_secs(60);
 
 /// How many missed moments are made up for at most, whatever was asked for.
 pub const MAX_MADE_UP: u32 = 1000;
+
+/// How many of a repeatable's next moments are told at most, whatever was asked
+/// for: it may have no end.
+pub const MAX_UPCOMING: usize = 1000;
 
 /// How many moments are walked one by one before the walk starts over from
 /// nearer to the present.
@@ -104,7 +109,9 @@ pub fn fire(
         Missed::RunOnce | Missed::Skip => 1,
         Missed::RunAll(bound) => bound.clamp(1, MAX_MADE_UP),
     };
-    let mut moments = latest(record, first, now, wanted as usize);
+    let end = spec.end.unwrap_or(Timestamp::MAX).min(now);
+    let after = |moment| spec.schedule.next(record.anchor, moment);
+    let mut moments = latest(after, first, end, wanted as usize);
     if spec.missed == Missed::Skip {
         moments.retain(|moment| now.since(*moment) <= MISSED_AFTER);
     }
@@ -141,22 +148,26 @@ pub fn pass_over(record: &RepeatableRecord, now: Timestamp) -> Option<PutRepeata
     Some(PutRepeatable { record: after, guard: Some(record.version), jobs: Vec::new() })
 }
 
-/// The last so many moments from `first` up to `now`, in order.
+/// The last so many moments from `first` up to `end`, in order, where `next` is
+/// the first moment strictly after a given one.
 ///
 /// A frequent schedule may have missed millions. If a walk from the first one
-/// takes too long, spans that end now are searched instead, each four times as
-/// long as the one before, until one holds enough.
+/// takes too long, spans that end at `end` are tried instead: one is looked for
+/// that holds enough moments, and few enough to be walked. Spans grow fourfold
+/// while they hold too few; between one that holds too few and one that holds
+/// too many, the middle is tried. So the work is bounded however unevenly the
+/// moments lie: at most about 90 walks, and mostly one or two.
 fn latest(
-    record: &RepeatableRecord,
+    next: impl Fn(Timestamp) -> Option<Timestamp>,
     first: Timestamp,
-    now: Timestamp,
+    end: Timestamp,
     wanted: usize,
 ) -> VecDeque<Timestamp> {
-    let end = record.spec.end.unwrap_or(Timestamp::MAX).min(now);
-    let walk = |from: Timestamp, bound: usize| {
+    // `None`: there are too many to be walked.
+    let walk = |from: Option<Timestamp>| {
         let mut found = VecDeque::with_capacity(wanted + 1);
-        let mut moment = Some(from);
-        for _ in 0..bound {
+        let mut moment = from;
+        for _ in 0..WALK {
             match moment.filter(|moment| *moment <= end) {
                 None => return Some(found),
                 Some(at) => {
@@ -164,26 +175,27 @@ fn latest(
                     if found.len() > wanted {
                         found.pop_front();
                     }
-                    moment = record.spec.schedule.next(record.anchor, at);
+                    moment = next(at);
                 }
             }
         }
         None
     };
-    if let Some(found) = walk(first, WALK) {
+    if let Some(found) = walk(Some(first)) {
         return found;
     }
-    let mut span = Duration::from_millis(4);
+    // Lengths of spans in microseconds. From the first moment on, there are too
+    // many; a span of no length holds none.
+    let (mut too_few, mut too_many) = (0, micros(end.since(first)).saturating_add(1));
+    let mut span = 4_000;
     loop {
-        let begin = end.before(span);
-        if begin <= first {
-            return walk(first, usize::MAX).unwrap_or_default();
+        if span >= too_many {
+            span = too_few + (too_many - too_few) / 2;
         }
-        let from = record.spec.schedule.next(record.anchor, begin);
-        if let Some(found) = from.and_then(|from| walk(from, usize::MAX))
-            && found.len() >= wanted
-        {
-            return found;
+        match walk(next(Timestamp::from_micros(end.as_micros().saturating_sub(span)))) {
+            Some(found) if found.len() >= wanted || span == too_few => return found,
+            Some(_) => too_few = span,
+            None => too_many = span,
         }
         span = span.saturating_mul(4);
     }
@@ -253,11 +265,12 @@ pub enum Pause {
     Resume,
 }
 
-/// The next moments at which a repeatable fires, so many at most.
+/// The next moments at which a repeatable fires, so many at most, and never
+/// more than [`MAX_UPCOMING`].
 #[must_use]
 pub fn upcoming(record: &RepeatableRecord, count: usize) -> Vec<Timestamp> {
     let left = record.spec.count.map_or(u64::MAX, |count| count.saturating_sub(record.fired));
-    let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
+    let count = count.min(MAX_UPCOMING).min(usize::try_from(left).unwrap_or(usize::MAX));
     std::iter::successors(record.next, |moment| next(record, *moment)).take(count).collect()
 }
 
@@ -445,5 +458,91 @@ mod tests {
         // A short pause between two moments changes nothing.
         let resumed = pause(&paused, Pause::Resume, at(107 * SECOND)).unwrap();
         assert_eq!(resumed.due(), Some(at(110 * SECOND)));
+    }
+
+    /// The first multiple of `step` after a moment that lies in one of these
+    /// blocks.
+    fn in_blocks(blocks: &[(i64, i64)], step: i64, after: Timestamp) -> Option<Timestamp> {
+        let after = after.as_micros();
+        let (from, to) = *blocks.iter().find(|(_, to)| *to > after)?;
+        let next = (after.max(from - 1).div_euclid(step) + 1) * step;
+        if next < to { Some(at(next)) } else { in_blocks(blocks, step, at(to)) }
+    }
+
+    #[test]
+    fn missed_moments_are_found_within_a_bounded_number_of_steps_however_they_lie() {
+        const DAY: i64 = 86_400 * SECOND;
+        let long_ago = (0, DAY);
+        let table: [(&[(i64, i64)], i64, i64); 7] = [
+            // All the year, a millisecond apart.
+            (&[(0, 365 * DAY)], 1_000, 365 * DAY),
+            // A dense day, then nothing for a year; then for ever.
+            (&[long_ago], SECOND, 365 * DAY),
+            (&[long_ago], 1_000, i64::MAX),
+            // Dense, and a few of late.
+            (&[long_ago, (364 * DAY, 364 * DAY + 5 * SECOND)], SECOND, 365 * DAY),
+            // Dense, sparse, dense.
+            (&[long_ago, (300 * DAY, 300 * DAY + 700), (364 * DAY, 365 * DAY)], 1, 365 * DAY),
+            // As dense as can be.
+            (&[(0, 365 * DAY)], 1, 365 * DAY),
+            (&[(365 * DAY - 1_500, 365 * DAY)], 1, 365 * DAY),
+        ];
+        for (blocks, step, end) in table {
+            for wanted in [1, 2, 1000] {
+                let calls = std::cell::Cell::new(0_u32);
+                let next = |after| {
+                    calls.set(calls.get() + 1);
+                    in_blocks(blocks, step, after)
+                };
+                let first = next(at(-1)).unwrap();
+                let found = latest(next, first, at(end), wanted);
+                let calls = calls.get();
+                assert!(calls < 60_000, "{blocks:?}, the last {wanted}: {calls} steps");
+                // Counted backwards by plain arithmetic.
+                let mut expected: Vec<_> = blocks
+                    .iter()
+                    .rev()
+                    .flat_map(|(from, to)| (from / step..to.div_euclid(step)).rev())
+                    .map(|n| at(n * step))
+                    .take(wanted)
+                    .collect();
+                expected.reverse();
+                assert_eq!(found, expected, "{blocks:?}, the last {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn however_many_moments_are_asked_for_a_bounded_number_is_told() {
+        assert_eq!(upcoming(&record(|_| {}), usize::MAX).len(), MAX_UPCOMING);
+        assert_eq!(upcoming(&record(|r| r.count = Some(u64::MAX)), usize::MAX).len(), 1000);
+    }
+
+    #[test]
+    fn moments_at_both_ends_of_time_neither_panic_nor_fire_out_of_turn() {
+        let (first, last) = (at(i64::MIN), Timestamp::MAX);
+        let spec = QueueSpec::new(queue());
+        for (start, end, now) in [
+            (Some(first), None, at(0)),
+            (Some(last), None, at(0)),
+            (None, Some(first), at(0)),
+            (Some(first), Some(last), last),
+            (Some(last), Some(first), first),
+            (None, None, first),
+            (None, None, last),
+        ] {
+            for missed in [Missed::RunOnce, Missed::Skip, Missed::RunAll(u32::MAX)] {
+                let wanted = Repeatable { start, end, missed, ..repeatable(1) };
+                let record = put(None, wanted, now).unwrap();
+                assert!(
+                    record.next.is_none_or(|next| next > now && Some(next) <= end.or(Some(last)))
+                );
+                if let Some(next) = record.next {
+                    let late = next.after(Duration::from_secs(1_000_000));
+                    let put = fire(&record, &spec, late, Previous::Ended).unwrap().unwrap();
+                    assert!(put.jobs.len() <= 1000);
+                }
+            }
+        }
     }
 }
