@@ -1,7 +1,6 @@
 //! What a declaration means for a queue that may exist.
 
-use std::time::Duration;
-
+use crate::model::time::micros;
 use crate::model::{Limits, PriorityMode, QueueSpec};
 
 /// What a declaration means for the stored queue.
@@ -50,9 +49,11 @@ pub struct InvalidQueue(&'static str);
 pub fn check_queue(spec: &QueueSpec) -> Result<(), InvalidQueue> {
     fn check_limits(limits: &Limits) -> Result<(), InvalidQueue> {
         match limits.rate {
-            Some(rate) if rate.period == Duration::ZERO => {
-                Err(InvalidQueue("the period of a rate is zero; use at least a microsecond"))
-            }
+            // Stores count in microseconds: less than one would be none.
+            Some(rate) if micros(rate.period) == 0 => Err(InvalidQueue(
+                "the period of a rate is less than a microsecond; use a microsecond or more, or \
+                 leave the rate out to have none",
+            )),
             _ => Ok(()),
         }
     }
@@ -63,8 +64,11 @@ pub fn check_queue(spec: &QueueSpec) -> Result<(), InvalidQueue> {
     if spec.aging.is_some() && spec.priority == PriorityMode::Disabled {
         return Err(InvalidQueue("it ages priorities, but has none; drop one of the two"));
     }
-    if spec.aging == Some(Duration::ZERO) {
-        return Err(InvalidQueue("the ageing step is zero; leave ageing out to have none"));
+    if spec.aging.is_some_and(|step| micros(step) == 0) {
+        return Err(InvalidQueue(
+            "the ageing step is less than a microsecond; use a microsecond or more, or leave \
+             ageing out to have none",
+        ));
     }
     if spec.max_payload == 0 {
         return Err(InvalidQueue("the largest payload is 0 bytes; use at least 1"));
@@ -74,6 +78,8 @@ pub fn check_queue(spec: &QueueSpec) -> Result<(), InvalidQueue> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::decide::samples::queue;
     use crate::model::{Keep, OnRetry, Partitions, Rate, Retention};
@@ -123,26 +129,60 @@ mod tests {
     }
 
     #[test]
-    fn a_declaration_that_makes_no_sense_is_refused() {
+    fn a_declaration_that_makes_no_sense_is_refused_with_what_would_be_right() {
         let spec = QueueSpec::new(queue());
         assert_eq!(check_queue(&spec), Ok(()));
-        let rate = Some(Rate { limit: 1, period: Duration::ZERO });
-        let limits = Limits { concurrency: None, rate };
-        for bad in [
-            QueueSpec { limits: limits.clone(), ..spec.clone() },
-            QueueSpec {
-                partitions: Some(Partitions { limits, ..Partitions::default() }),
-                ..spec.clone()
-            },
-            QueueSpec { aging: Some(Duration::ZERO), ..spec.clone() },
-            QueueSpec { max_payload: 0, ..spec.clone() },
-            QueueSpec {
-                aging: Some(Duration::from_secs(1)),
-                priority: PriorityMode::Disabled,
-                ..spec
-            },
-        ] {
-            assert!(check_queue(&bad).is_err(), "{bad:?}");
+        let rated = |period| Limits { concurrency: None, rate: Some(Rate { limit: 1, period }) };
+        let nano = Duration::from_nanos(999);
+        let of_partitions = |limits| Some(Partitions { limits, ..Partitions::default() });
+        let (period, step) = ("the period of a rate is less than", "the ageing step is less than");
+        let table = [
+            (QueueSpec { limits: rated(Duration::ZERO), ..spec.clone() }, period, "leave the rate"),
+            (QueueSpec { limits: rated(nano), ..spec.clone() }, period, "use a microsecond"),
+            (
+                QueueSpec { partitions: of_partitions(rated(Duration::ZERO)), ..spec.clone() },
+                period,
+                "use a microsecond",
+            ),
+            (QueueSpec { aging: Some(Duration::ZERO), ..spec.clone() }, step, "leave ageing out"),
+            (QueueSpec { aging: Some(nano), ..spec.clone() }, step, "use a microsecond"),
+            (QueueSpec { max_payload: 0, ..spec.clone() }, "is 0 bytes", "use at least 1"),
+            (
+                QueueSpec {
+                    aging: Some(Duration::from_secs(1)),
+                    priority: PriorityMode::Disabled,
+                    ..spec.clone()
+                },
+                "ages priorities, but has none",
+                "drop one of the two",
+            ),
+        ];
+        for (bad, wrong, right) in table {
+            let message = check_queue(&bad).unwrap_err().to_string();
+            assert!(message.contains(wrong) && message.contains(right), "{message}");
         }
+    }
+
+    #[test]
+    fn enormous_bounds_are_taken_as_they_are() {
+        let most = Limits {
+            concurrency: Some(u32::MAX),
+            rate: Some(Rate { limit: u32::MAX, period: Duration::MAX }),
+        };
+        let spec = QueueSpec {
+            aging: Some(Duration::MAX),
+            partitions: Some(Partitions { limits: most.clone(), ..Partitions::default() }),
+            limits: most,
+            retention: Retention {
+                completed: Keep::ForNewest(Duration::MAX, u64::MAX),
+                other: Keep::For(Duration::MAX),
+            },
+            max_stalls: u32::MAX,
+            max_payload: usize::MAX,
+            ..QueueSpec::new(queue())
+        };
+        assert_eq!(check_queue(&spec), Ok(()));
+        let stored = serde_json::to_vec(&spec).unwrap();
+        assert_eq!(serde_json::from_slice::<QueueSpec>(&stored).unwrap(), spec);
     }
 }

@@ -138,10 +138,13 @@ pub enum InvalidJob {
     #[error("the time-out is zero; leave it out to have none")]
     ZeroTimeout,
     /// There are too many tags.
-    #[error("a job can have {MAX_TAGS} tags, not {0}")]
+    #[error("the job has {0} tags; give it {MAX_TAGS} at most")]
     TooManyTags(usize),
     /// The jobs of a batch depend on each other in a circle.
-    #[error("job {0} depends on itself, by way of other jobs of its batch or directly")]
+    #[error(
+        "job {0} depends on itself, by way of other jobs of its batch or directly; leave out one of \
+         the dependencies that make the circle"
+    )]
     Cycle(JobId),
 }
 
@@ -342,7 +345,7 @@ mod tests {
             (&plain, JobRequest { priority: Some(i32::MIN), ..request() }, "out of range"),
             (&split, request(), "is partitioned"),
             (&plain, JobRequest { partition, ..request() }, "is not partitioned"),
-            (&plain, JobRequest { tags, ..request() }, "32 tags, not 33"),
+            (&plain, JobRequest { tags, ..request() }, "has 33 tags; give it 32"),
             (
                 &plain,
                 with_options(JobOptions { retry: Retry::attempts(0), ..JobOptions::default() }),

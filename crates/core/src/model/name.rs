@@ -13,33 +13,43 @@ use serde::{Deserialize, Serialize};
 pub struct InvalidName {
     what: &'static str,
     given: String,
-    why: &'static str,
+    why: String,
 }
 
 impl InvalidName {
-    fn new(what: &'static str, given: &str, why: &'static str) -> Self {
+    fn new(what: &'static str, given: &str, why: impl Into<String>) -> Self {
         // A hostile name may be huge; the error quotes only its beginning.
-        Self { what, given: given.chars().take(64).collect(), why }
+        Self { what, given: given.chars().take(64).collect(), why: why.into() }
     }
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<(), InvalidName> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
-    if (1..=128).contains(&name.len()) && name.bytes().all(allowed) {
-        Ok(())
+    const RIGHT: &str = "use 1 to 128 of the characters A-Z a-z 0-9 _ . : -";
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+    let wrong = if let Some(c) = name.chars().find(|c| !allowed(*c)) {
+        format!("it contains {c:?}")
+    } else if name.is_empty() {
+        "it is empty".to_owned()
+    } else if name.len() > 128 {
+        format!("it has {} characters", name.len())
     } else {
-        Err(InvalidName::new(what, name, "use 1 to 128 of the characters A-Z a-z 0-9 _ . : -"))
-    }
+        return Ok(());
+    };
+    Err(InvalidName::new(what, name, format!("{wrong}; {RIGHT}")))
 }
 
 fn check_key(what: &'static str, key: &str) -> Result<(), InvalidName> {
-    if !(1..=256).contains(&key.len()) {
-        Err(InvalidName::new(what, key, "use 1 to 256 bytes of UTF-8"))
+    const RIGHT: &str = "use 1 to 256 bytes of UTF-8 without NUL";
+    let wrong = if key.is_empty() {
+        "it is empty".to_owned()
+    } else if key.len() > 256 {
+        format!("it has {} bytes", key.len())
     } else if key.contains('\0') {
-        Err(InvalidName::new(what, key, "it must not contain NUL"))
+        "it contains NUL".to_owned()
     } else {
-        Ok(())
-    }
+        return Ok(());
+    };
+    Err(InvalidName::new(what, key, format!("{wrong}; {RIGHT}")))
 }
 
 macro_rules! text {

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::id::JobId;
 
+/// How many waits a [`Backoff::List`] may have. They are stored with each job.
+pub const MAX_WAITS: usize = 1000;
+
 /// How often a job is tried and how long it waits between two attempts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retry {
@@ -48,7 +51,7 @@ pub enum Backoff {
         /// The longest wait.
         cap: Duration,
     },
-    /// The waits one by one; the last one repeats. Must not be empty.
+    /// The waits one by one, 1 to [`MAX_WAITS`]; the last one repeats.
     List(Vec<Duration>),
 }
 
@@ -114,11 +117,14 @@ impl Retry {
             return Some("jitter is outside 0 to 1; 0.1 means plus or minus 10 %");
         }
         match &self.backoff {
-            Backoff::Exponential { factor, .. } if !(factor.is_finite() && *factor >= 1.0) => {
-                Some("the factor of an exponential backoff is below 1 or not a number")
-            }
+            Backoff::Exponential { factor, .. } if !(factor.is_finite() && *factor >= 1.0) => Some(
+                "the factor of an exponential backoff is below 1 or not a number; use 1 or more",
+            ),
             Backoff::List(waits) if waits.is_empty() => {
                 Some("the list of waits is empty; give at least one")
+            }
+            Backoff::List(waits) if waits.len() > MAX_WAITS => {
+                Some("the list of waits has more than 1000; give fewer, as the last one repeats")
             }
             _ => None,
         }
@@ -126,6 +132,10 @@ impl Retry {
 }
 
 fn scale(length: Duration, by: f64) -> Duration {
+    // Nothing times infinity is not a number, and would come out as for ever.
+    if length.is_zero() {
+        return length;
+    }
     Duration::try_from_secs_f64(length.as_secs_f64() * by).unwrap_or(Duration::MAX)
 }
 
@@ -194,22 +204,39 @@ mod tests {
             let retry = Retry { backoff, ..Retry::default() };
             assert!(retry.wait(JobId::from_bytes([1; 16]), u32::MAX) > secs(1));
         }
+        let zero = Duration::ZERO;
+        for backoff in [
+            Backoff::Fixed(zero),
+            Backoff::Linear { first: zero, step: zero, cap: max },
+            Backoff::Exponential { first: zero, factor: f64::MAX, cap: max },
+            Backoff::Exponential { first: max, factor: 2.0, cap: zero },
+            Backoff::List(vec![zero]),
+        ] {
+            let retry = Retry { backoff, ..Retry::default() };
+            assert_eq!(retry.wait(JobId::from_bytes([1; 16]), u32::MAX), zero);
+        }
     }
 
     #[test]
     fn a_policy_that_makes_no_sense_is_named() {
         let ok = Retry::default();
         assert_eq!(ok.problem(), None);
-        let list = Backoff::List(Vec::new());
-        let shrinking = Backoff::Exponential { first: secs(1), factor: 0.5, cap: secs(9) };
-        for bad in [
-            Retry { max_attempts: 0, ..ok.clone() },
-            Retry { jitter: 1.5, ..ok.clone() },
-            Retry { jitter: f64::NAN, ..ok.clone() },
-            Retry { backoff: list, ..ok.clone() },
-            Retry { backoff: shrinking, ..ok },
+        let with = |backoff| Retry { backoff, ..Retry::default() };
+        let growing = |factor| Backoff::Exponential { first: secs(1), factor, cap: secs(9) };
+        for (bad, wrong, right) in [
+            (Retry { max_attempts: 0, ..ok.clone() }, "max_attempts is 0", "at least 1"),
+            (Retry { jitter: 1.5, ..ok.clone() }, "outside 0 to 1", "0.1 means"),
+            (Retry { jitter: -0.1, ..ok.clone() }, "outside 0 to 1", "0.1 means"),
+            (Retry { jitter: f64::NAN, ..ok }, "outside 0 to 1", "0.1 means"),
+            (with(Backoff::List(Vec::new())), "is empty", "give at least one"),
+            (with(Backoff::List(vec![secs(1); 1001])), "more than 1000", "give fewer"),
+            (with(growing(0.5)), "below 1", "use 1 or more"),
+            (with(growing(f64::NAN)), "not a number", "use 1 or more"),
+            (with(growing(f64::INFINITY)), "not a number", "use 1 or more"),
         ] {
-            assert!(bad.problem().is_some(), "{bad:?}");
+            let problem = bad.problem().unwrap_or_default();
+            assert!(problem.contains(wrong) && problem.contains(right), "{bad:?}: {problem}");
         }
+        assert_eq!(with(Backoff::List(vec![secs(1); 1000])).problem(), None);
     }
 }
