@@ -17,7 +17,7 @@ use windlass_core::decide::{
 };
 use windlass_core::model::{
     Backoff, DedupKey, FlowId, JobId, JobKey, JobRef, JobType, NewJob, OnBrokenDependency, Parent,
-    PartitionKey, Payload, Tag, Timestamp, When,
+    PartitionKey, Payload, Tag, Timestamp, When, json,
 };
 
 use crate::client::Client;
@@ -59,8 +59,11 @@ pub(crate) fn encode<T: serde::Serialize + ?Sized>(
     let mut scratch = SCRATCH.take();
     scratch.clear();
     let encoded = match serde_json::to_writer(&mut scratch, value) {
-        Ok(()) => Ok(Payload::copy_of(&scratch)),
-        Err(error) => Err(Error::Encode { what, message: error.to_string() }),
+        Ok(()) => match json::depth(&scratch) {
+            ..=json::MAX_DEPTH => Ok(Payload::copy_of(&scratch)),
+            depth => Err(too_deep(what, depth)),
+        },
+        Err(error) => Err(Error::Encode { what, message: json::problem(&error) }),
     };
     if scratch.capacity() <= KEPT_SCRATCH {
         SCRATCH.set(scratch);
@@ -78,6 +81,40 @@ fn job_type<J: Job>() -> Result<JobType> {
         Entry::Occupied(known) => Ok(known.get().clone()),
         Entry::Vacant(unknown) => Ok(unknown.insert(JobType::new(J::NAME)?).clone()),
     })
+}
+
+/// What is nested more deeply could be written, but never be read back.
+fn too_deep(what: &'static str, depth: usize) -> Error {
+    let most = json::MAX_DEPTH;
+    let message = format!(
+        "it is nested {depth} levels deep, and could not be read back; use {most} levels at most"
+    );
+    Error::Encode { what, message }
+}
+
+/// As [`encode`], for a value that a tool may have made of any depth: writing it
+/// would use up the stack, so that it is looked at first.
+fn encode_value(value: &serde_json::Value) -> Result<Payload> {
+    let nests = |value: &&serde_json::Value| value.is_array() || value.is_object();
+    let mut level: Vec<&serde_json::Value> = vec![value];
+    level.retain(nests);
+    let mut depth = 0;
+    while !level.is_empty() {
+        let mut below: Vec<&serde_json::Value> = Vec::new();
+        for value in level {
+            match value {
+                serde_json::Value::Array(items) => below.extend(items.iter().filter(nests)),
+                serde_json::Value::Object(fields) => below.extend(fields.values().filter(nests)),
+                _ => {}
+            }
+        }
+        level = below;
+        depth += 1;
+    }
+    if depth > json::MAX_DEPTH {
+        return Err(too_deep("job", depth));
+    }
+    encode("job", value)
 }
 
 /// A request for a job of this type with the type's defaults.
@@ -273,7 +310,7 @@ impl Enqueue<()> {
     pub(crate) fn raw(queue: Queue, job_type: String, payload: &serde_json::Value) -> Self {
         let request = JobType::new(job_type)
             .map_err(Error::from)
-            .and_then(|name| Ok(JobRequest::new(fresh_id(), name, encode("job", payload)?)));
+            .and_then(|name| Ok(JobRequest::new(fresh_id(), name, encode_value(payload)?)));
         Self { queue, request, marker: PhantomData }
     }
 }

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use windlass_core::backend::BackendExt;
 use windlass_core::decide::control::Wish;
 use windlass_core::model::{
-    Dependency, Interest, Job as JobRecord, JobId, JobRef, Notice, Progress, State, Timestamp, When,
+    Dependency, Interest, Job as JobRecord, JobId, JobRef, Notice, Progress, State, Timestamp,
+    When, json,
 };
 
 use crate::client::Client;
@@ -228,5 +229,5 @@ impl<J> JobHandle<J> {
 /// Reads a result; none at all stands for `()`.
 pub(crate) fn decode_result<T: DeserializeOwned>(result: Option<&[u8]>) -> Result<T> {
     serde_json::from_slice(result.unwrap_or(b"null"))
-        .map_err(|error| Error::Decode { what: "result", message: error.to_string() })
+        .map_err(|error| Error::Decode { what: "result", message: json::problem(&error) })
 }

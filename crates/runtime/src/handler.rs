@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use windlass_core::decide::{Outcome, Retryable};
-use windlass_core::model::{FailureKind, JobId};
+use windlass_core::model::{FailureKind, JobId, json};
 
 use crate::client::Client;
 use crate::context::Context;
@@ -235,7 +235,8 @@ impl<A: 'static, H: Handler<serde_json::Value, A>> AnyHandler for Raw<A, H> {
 fn decode<J: serde::de::DeserializeOwned>(context: &Context) -> Result<J, JobError> {
     let payload = context.job().payload.as_ref().map_or(&b""[..], |payload| payload.as_slice());
     serde_json::from_slice(payload).map_err(|error| {
-        let message = format!("the payload is not what the handler takes: {error}");
+        let message =
+            format!("the payload is not what the handler takes: {}", json::problem(&error));
         JobError::of_kind(FailureKind::Decode, message, Retryable::No)
     })
 }

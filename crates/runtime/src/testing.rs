@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use windlass_core::Backend;
 use windlass_core::backend::{Ask, Result as StoreResult};
 use windlass_core::model::{
-    Detail, Direction, Filter, Job as JobRecord, JobsQuery, ManualClock, QueueName, State,
+    Detail, Direction, Filter, Job as JobRecord, JobsQuery, ManualClock, QueueName, State, json,
 };
 
 use crate::client::Client;
@@ -130,7 +130,7 @@ impl Kit {
         let read = |job: JobRecord| {
             let payload = job.payload.unwrap_or_default();
             serde_json::from_slice(payload.as_slice())
-                .map_err(|error| Error::Decode { what: "job", message: error.to_string() })
+                .map_err(|error| Error::Decode { what: "job", message: json::problem(&error) })
         };
         self.jobs_of::<J>().await?.into_iter().map(read).collect()
     }

@@ -4,6 +4,7 @@ pub mod course;
 pub mod filter;
 pub mod id;
 pub mod job;
+pub mod json;
 pub mod name;
 pub mod notice;
 pub mod options;
