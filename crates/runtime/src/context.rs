@@ -15,6 +15,7 @@ use windlass_core::model::{
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::handle::decode_result;
+use crate::worker::UnknownTypes;
 
 /// Values that a worker shares with its handlers, by type.
 pub(crate) type DataMap = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) data: DataMap,
     /// Raised when a job has something new to tell, so that it is told soon.
     pub(crate) news: Notify,
+    /// Types of jobs that came although nothing here handles them.
+    pub(crate) unknown: UnknownTypes,
 }
 
 /// Why a handler is told to stop.

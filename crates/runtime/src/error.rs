@@ -43,7 +43,11 @@ pub enum Error {
         message: String,
     },
     /// Another live job has the deduplication key.
-    #[error("deduplication key {key:?} is taken by job {}", existing.id)]
+    #[error(
+        "deduplication key {key:?} is taken by job {}; wait until it has ended, or say what a \
+         second one is to do: debounce(…), throttle(…) or dedup_with(…)",
+        existing.id
+    )]
     Duplicate {
         /// The key.
         key: DedupKey,

@@ -20,6 +20,7 @@ use super::pool::Pool;
 use super::running::{RunningWorker, WorkerSummary};
 use super::settler::{Held, Settler};
 use super::supervise::supervise;
+use super::unknown::UnknownTypes;
 use crate::client::Client;
 use crate::context::{DataMap, Shared};
 use crate::error::{Error, Result};
@@ -36,6 +37,10 @@ const MAX_CONCURRENCY: usize = 10_000;
 
 /// The shortest that intervals may be: less would only burn the processor.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
+/// What stands for lengths of time that no process outlasts: a moment so far
+/// away can still be computed.
+const FOR_EVER: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 type Wrap = Box<dyn FnOnce(JobService) -> JobService + Send>;
 
@@ -110,44 +115,45 @@ impl WorkerBuilder {
         self
     }
 
-    /// How many jobs of each queue run at once, 1 to 10,000. Default 64. The
-    /// queue's own limits hold besides.
+    /// How many jobs of each queue run at once, 1 to 10,000; more are taken for
+    /// 10,000. Default 64. The queue's own limits hold besides.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
         self
     }
 
-    /// How long a lease is; a third of it is the heartbeat. Default 30 s. A
-    /// job whose worker dies is taken over at most this and a sweep later.
+    /// How long a lease is, a millisecond at least; a third of it is the
+    /// heartbeat. Default 30 s. A job whose worker dies is taken over at most
+    /// this and a sweep later.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.timing.lease = lease;
+        self.timing.lease = lease.min(FOR_EVER);
         self
     }
 
     /// How long an idle worker waits at most before it asks for jobs again,
     /// should a notice be lost. Default 1 s.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.timing.poll = interval.max(SHORTEST_INTERVAL);
+        self.timing.poll = interval.clamp(SHORTEST_INTERVAL, FOR_EVER);
         self
     }
 
     /// How often the worker looks for lost leases and the like. Default 5 s.
     pub fn sweep_interval(mut self, interval: Duration) -> Self {
-        self.timing.sweep = interval.max(SHORTEST_INTERVAL);
+        self.timing.sweep = interval.clamp(SHORTEST_INTERVAL, FOR_EVER);
         self
     }
 
     /// How long a handler whose job was cancelled may go on before it is
     /// dropped (rule C1). Default 10 s.
     pub fn cancel_grace(mut self, grace: Duration) -> Self {
-        self.timing.cancel_grace = grace;
+        self.timing.cancel_grace = grace.min(FOR_EVER);
         self
     }
 
     /// How long handlers may go on once the worker is told to stop. After
     /// that they are dropped and their jobs handed back. Default 30 s.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
-        self.timing.shutdown_grace = grace;
+        self.timing.shutdown_grace = grace.min(FOR_EVER);
         self
     }
 
@@ -180,7 +186,7 @@ impl WorkerBuilder {
         match JobType::new(name) {
             Ok(job_type) => {
                 if self.handlers.insert(job_type, handler).is_some() {
-                    let problem = format!("two handlers take jobs of type {name:?}");
+                    let problem = format!("two handlers take jobs of type {name:?}; keep one");
                     self.problem.get_or_insert(Error::Worker(problem));
                 }
             }
@@ -289,13 +295,27 @@ impl WorkerBuilder {
         }
         let mut seen = HashSet::new();
         if let Some((twice, _)) = self.queues.iter().find(|(name, _)| !seen.insert(name)) {
-            return Err(Error::Worker(format!("queue {twice:?} was given twice")));
+            return Err(Error::Worker(format!(
+                "queue {twice:?} was given twice; give it once, with the concurrency that it is \
+                 to have"
+            )));
+        }
+        let mut slots = self.queues.iter().map(|(_, own)| own.unwrap_or(self.concurrency));
+        if slots.any(|slots| slots == 0) {
+            return Err(Error::Worker(format!(
+                "its concurrency is 0, and it would run nothing; use 1 to {MAX_CONCURRENCY}, or \
+                 pause the queue"
+            )));
         }
         if self.handlers.is_empty() {
             return Err(Error::Worker("it has no handler; give it one with handle(…)".to_owned()));
         }
-        if self.timing.lease.is_zero() {
-            return Err(Error::Worker("its lease is zero; use a few seconds at least".to_owned()));
+        if self.timing.lease < SHORTEST_INTERVAL {
+            return Err(Error::Worker(format!(
+                "its lease of {:?} would run out before it could be extended; use a millisecond \
+                 at least, and better a few seconds",
+                self.timing.lease
+            )));
         }
         let router = Router::new(self.handlers);
         let execution = if self.layers.is_empty() {
@@ -309,6 +329,7 @@ impl WorkerBuilder {
             worker: WorkerId::from(Uuid::new_v4()),
             data: self.data,
             news: Notify::new(),
+            unknown: UnknownTypes::default(),
         };
         Ok(Parts {
             shared: Arc::new(shared),

@@ -16,6 +16,7 @@ mod pool;
 mod running;
 mod settler;
 mod supervise;
+mod unknown;
 
 pub(crate) use builder::Parts;
 pub use builder::WorkerBuilder;
@@ -23,6 +24,7 @@ pub(crate) use executor::run;
 pub(crate) use keeper::Keeper;
 pub use running::{RunningWorker, WorkerSummary};
 pub(crate) use settler::{Finished, settle};
+pub(crate) use unknown::UnknownTypes;
 
 use std::time::Duration;
 

@@ -152,8 +152,8 @@ fn decide(finished: &Finished, seen: Option<&Job>) -> Option<Transition> {
         tracing::warn!(job = %running.job.id, "the lease is not the current one any more; somebody else settled or settles the job");
     }
     if matches!(finished.outcome, Some(Outcome::UnknownType)) {
-        let job_type = &running.job.job_type;
-        tracing::warn!(job = %running.job.id, %job_type, "no handler for this type; handed back");
+        let job = &running.job;
+        running.shared.unknown.note(&job.queue, &job.job_type, job.id);
     }
     decided
 }
