@@ -1,6 +1,7 @@
 //! The runtime, on a store in memory. Time is a manual clock for the store and
 //! tokio's paused clock for the worker: nothing here sleeps for real.
 
+mod bad_input;
 mod batching;
 mod control;
 mod enqueueing;

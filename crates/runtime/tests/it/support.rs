@@ -63,3 +63,24 @@ pub(crate) async fn until<J>(handle: &JobHandle<J>, state: State) -> JobRecord {
     }
     panic!("the job never became {state}: {:?}", handle.job().await);
 }
+
+/// Waits, in virtual time, until the job's first attempt has been settled.
+pub(crate) async fn until_changed<J>(handle: &JobHandle<J>) -> JobRecord {
+    for _ in 0..10_000 {
+        let job = handle.job().await.unwrap();
+        if !job.course.errors.is_empty() {
+            return job;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the job's attempt was never settled: {:?}", handle.job().await);
+}
+
+/// How often a test does what it does: so often in a run of all of them, or as
+/// this variable of the environment says.
+pub(crate) fn by_hand(variable: &str, by_default: u32) -> u32 {
+    match std::env::var(variable) {
+        Ok(number) => number.parse().unwrap_or_else(|_| panic!("{variable}={number}: no number")),
+        Err(_) => by_default,
+    }
+}
