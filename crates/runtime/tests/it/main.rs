@@ -3,8 +3,10 @@
 
 mod bad_input;
 mod batching;
+mod clocks;
 mod control;
 mod enqueueing;
+mod extremes;
 mod failing;
 mod handlers;
 mod repeating;
