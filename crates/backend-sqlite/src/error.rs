@@ -41,15 +41,18 @@ pub(crate) fn from_sqlite(error: rusqlite::Error) -> Error {
             ErrorKind::Unavailable,
             "the disk, or the size that the SQLite file may have, is full; make room",
         ),
-        Some(ErrorCode::SystemIoFailure) => {
-            (ErrorKind::Unavailable, "the operating system could not read or write the SQLite file")
-        }
+        Some(ErrorCode::SystemIoFailure) => (
+            ErrorKind::Unavailable,
+            "the operating system could not read or write the SQLite file; see that its disk is in \
+             order and has room, and that no limit on the size of files stands in the way",
+        ),
         Some(ErrorCode::OutOfMemory) => {
             (ErrorKind::Unavailable, "there is not enough memory for SQLite")
         }
         Some(ErrorCode::ReadOnly) => (
             ErrorKind::Store,
-            "the SQLite file or its directory cannot be written to; SQLite needs both",
+            "the SQLite file or its directory cannot be written to; give this user the right to \
+             write to both",
         ),
         Some(ErrorCode::CannotOpen) => (
             ErrorKind::Store,
@@ -60,17 +63,48 @@ pub(crate) fn from_sqlite(error: rusqlite::Error) -> Error {
             (ErrorKind::Store, "access to the SQLite file is denied")
         }
         Some(ErrorCode::NotADatabase) => {
-            (ErrorKind::Incompatible, "the file is not a SQLite database")
+            (ErrorKind::Incompatible, "the file is not a SQLite database; name another one")
         }
         Some(ErrorCode::DatabaseCorrupt) => {
             (ErrorKind::Incompatible, "the SQLite file is damaged; restore it from a backup")
         }
-        Some(ErrorCode::TooBig) => {
-            (ErrorKind::Invalid, "a value is larger than SQLite can store (1,000,000,000 bytes)")
-        }
+        Some(ErrorCode::TooBig) => (
+            ErrorKind::Invalid,
+            "a value is larger than the 1,000,000,000 bytes that SQLite stores",
+        ),
+        None if is_of_another_type(&error) => (
+            ErrorKind::Incompatible,
+            "the SQLite file holds a value that no version of this program writes",
+        ),
         _ => (ErrorKind::Store, "SQLite reported an error"),
     };
     Error::new(kind, context).with_source(error)
+}
+
+/// Whether a column holds something else than its reader takes.
+fn is_of_another_type(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
+}
+
+/// Whether an error is about a single row that no version of this crate writes,
+/// and not about the file as a whole.
+pub(crate) fn is_damaged(error: &Error) -> bool {
+    let of_sqlite = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<rusqlite::Error>())
+        .and_then(rusqlite::Error::sqlite_error_code);
+    error.kind() == ErrorKind::Incompatible && of_sqlite.is_none()
+}
+
+/// A row whose JSON does not say what it should. What it says is not told: it
+/// may be a payload.
+pub(crate) fn unreadable(what: &str, error: &serde_json::Error) -> Fail {
+    damaged(what, windlass_core::model::json::problem(error))
 }
 
 /// A row that no version of this crate writes.

@@ -10,7 +10,7 @@ use windlass_core::model::{
     PartitionKey, Payload, Progress, QueueName, State, Timestamp, Token, WorkerId,
 };
 
-use crate::error::{Fail, Outcome, damaged};
+use crate::error::{Fail, Outcome, damaged, unreadable};
 use crate::store::lane::{self, hook};
 use crate::store::query::Query;
 use crate::store::rare::Rare;
@@ -18,7 +18,9 @@ use crate::store::rare::Rare;
 /// Where some of the columns of `queries/include/job.sql` stand.
 pub(crate) const LANE: usize = 3;
 pub(crate) const TOKEN: usize = 5;
+pub(crate) const KEY1: usize = 6;
 pub(crate) const HOOKS: usize = 7;
+pub(crate) const EXPIRES: usize = 17;
 
 /// What stands for the start of a job that has never started.
 const NEVER: Timestamp = Timestamp::from_micros(i64::MIN);
@@ -135,7 +137,8 @@ impl<'c> Codec<'c> {
         {
             return Ok(Arc::clone(options));
         }
-        let options = JobOptions::decode(stored).map_err(|error| damaged("job options", error))?;
+        let options =
+            JobOptions::decode(stored).map_err(|error| unreadable("job options", &error))?;
         let options = Arc::new(options);
         self.last_options = Some((bytes.to_vec(), Arc::clone(&options)));
         Ok(options)
@@ -145,7 +148,7 @@ impl<'c> Codec<'c> {
     /// are those of `queries/include/job.sql`.
     pub(crate) fn job(&mut self, row: &Row<'_>, now: Timestamp) -> Outcome<Job> {
         let lane: i64 = row.get(LANE)?;
-        let key1 = moment(row, 6)?.unwrap_or(Timestamp::EPOCH);
+        let key1 = moment(row, KEY1)?.unwrap_or(Timestamp::EPOCH);
         let hooks: i64 = row.get(HOOKS)?;
         let due = Timestamp::from_micros(row.get(9)?);
         let state = lane::state(lane, due, now)
@@ -160,9 +163,8 @@ impl<'c> Codec<'c> {
         };
         let rare = match bytes(row, 21)? {
             None => Rare::default(),
-            Some(stored) => {
-                serde_json::from_slice(stored).map_err(|error| damaged("a job's keys", error))?
-            }
+            Some(stored) => serde_json::from_slice(stored)
+                .map_err(|error| unreadable("a job's keys", &error))?,
         };
         let order = match rare.aged_base {
             None => OrderRule { base: row.get(8)?, mode: OrderMode::Ranked },
@@ -170,13 +172,15 @@ impl<'c> Codec<'c> {
         };
         let course = match bytes(row, 22)? {
             None => Course::default(),
-            stored => Course::decode(stored).map_err(|error| damaged("a job's course", error))?,
+            stored => {
+                Course::decode(stored).map_err(|error| unreadable("a job's course", &error))?
+            }
         };
         let progress = match bytes(row, 23)? {
             None => None,
-            Some(stored) => {
-                Some(Progress::decode(stored).map_err(|error| damaged("a job's progress", error))?)
-            }
+            Some(stored) => Some(
+                Progress::decode(stored).map_err(|error| unreadable("a job's progress", &error))?,
+            ),
         };
         Ok(Job {
             id: JobId::from_bytes(row.get(1)?),
@@ -194,7 +198,7 @@ impl<'c> Codec<'c> {
             enqueued_at: Timestamp::from_micros(row.get(11)?),
             started_at: moment(row, 12)?.filter(|moment| *moment != NEVER),
             finished_at: state.is_terminal().then_some(key1),
-            expires: moment(row, 17)?,
+            expires: moment(row, EXPIRES)?,
             lease,
             cancel_requested: row.get(14)?,
             result: None,
@@ -264,7 +268,7 @@ where
 
 /// A value as JSON, for a column or for a list that a query takes apart with `json_each`.
 pub(crate) fn json(value: &impl serde::Serialize, what: &str) -> Outcome<String> {
-    serde_json::to_string(value).map_err(|error| match damaged(what, error) {
+    serde_json::to_string(value).map_err(|error| match unreadable(what, &error) {
         Fail::Broken(error) | Fail::Refused(error) => Fail::Refused(error),
     })
 }

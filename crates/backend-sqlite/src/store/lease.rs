@@ -1,14 +1,15 @@
 //! Keeping leases, and finding what is overdue.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
+use windlass_core::Error;
 use windlass_core::backend::{Extend, Extended, Overdue, OverduePage, OverduePlace, OverdueQuery};
-use windlass_core::model::{Event, Job, Progress, Timestamp};
+use windlass_core::model::{Event, Progress, Timestamp};
 
 use super::Store;
 use super::connection::optional;
 use super::query::Query;
-use crate::error::Outcome;
-use crate::record::signed;
+use crate::error::{Fail, Outcome, is_damaged};
+use crate::record::{EXPIRES, KEY1, signed, unsigned};
 
 /// How many jobs a page of what is overdue has at most.
 const MAX_PAGE: u32 = 1000;
@@ -65,23 +66,41 @@ impl Store<'_> {
         };
         // One more than asked for tells whether there is a next page.
         let params = params![queue.id, self.now.as_micros(), moment, seq, limit + 1];
-        let mut jobs = self.read_jobs(statement, params)?;
-        let next = if jobs.len() > limit as usize {
-            jobs.truncate(limit as usize);
-            jobs.last().map(|job| place(job, query.what))
-        } else {
-            None
-        };
-        Ok(OverduePage { jobs, next, now: self.now })
+        let mut page = OverduePage { jobs: Vec::new(), next: None, now: self.now };
+        let mut passed_over: Option<(usize, Error)> = None;
+        let mut last = None;
+        let mut rows = self.statements.get(statement)?.query(params)?;
+        for n in 0.. {
+            let Some(row) = rows.next()? else { break };
+            if n == limit {
+                page.next = last;
+                break;
+            }
+            last = Some(place(row, query.what)?);
+            match self.codec.job(row, self.now) {
+                Ok(job) => page.jobs.push(job),
+                // Nobody can help it, and it must not hold up those behind it.
+                Err(Fail::Broken(error)) if is_damaged(&error) => {
+                    let (count, first) = passed_over.take().unwrap_or((0, error));
+                    passed_over = Some((count + 1, first));
+                }
+                Err(fail) => return Err(fail),
+            }
+        }
+        drop(rows);
+        if let Some((count, error)) = passed_over {
+            self.tell_unreadable("overdue jobs", count, &error);
+        }
+        Ok(page)
     }
 }
 
-/// Where a job stands in a listing of what is overdue.
-fn place(job: &Job, what: Overdue) -> OverduePlace {
+/// Where the job of a row stands in a listing of what is overdue.
+fn place(row: &Row<'_>, what: Overdue) -> Outcome<OverduePlace> {
     let moment = match what {
-        Overdue::LostLeases => job.lease.map(|lease| lease.until),
-        Overdue::Expired => job.expires,
-        Overdue::Unblocked => None,
+        Overdue::LostLeases => Timestamp::from_micros(row.get(KEY1)?),
+        Overdue::Expired => Timestamp::from_micros(row.get(EXPIRES)?),
+        Overdue::Unblocked => Timestamp::EPOCH,
     };
-    OverduePlace { moment: moment.unwrap_or(Timestamp::EPOCH), seq: job.seq }
+    Ok(OverduePlace { moment, seq: unsigned(row.get(0)?) })
 }

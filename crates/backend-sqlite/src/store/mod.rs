@@ -23,6 +23,7 @@ mod queues;
 pub(crate) mod rare;
 pub(crate) mod reader;
 mod repeatables;
+mod seldom;
 mod steps;
 mod workers;
 pub(crate) mod writer;
@@ -32,10 +33,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use windlass_core::Error;
 use windlass_core::model::{Clock, JobId, QueueName, QueueSpec, Timestamp};
 
 use self::counters::Counters;
 use self::query::{Query, Statements};
+use self::seldom::Seldom;
 use crate::error::Outcome;
 use crate::record::{Codec, EncodedOptions};
 use crate::wakeup::News;
@@ -88,6 +91,8 @@ pub(crate) struct Store<'c> {
     unjudged: BTreeSet<(i64, Arc<str>)>,
     /// What is to be told after the commit.
     pub(crate) news: News,
+    /// When unreadable rows were last told of.
+    told_unreadable: Seldom,
 }
 
 impl<'c> Store<'c> {
@@ -107,6 +112,7 @@ impl<'c> Store<'c> {
             counters: Counters::default(),
             unjudged: BTreeSet::new(),
             news: News::default(),
+            told_unreadable: Seldom::default(),
         }
     }
 
@@ -147,6 +153,20 @@ impl<'c> Store<'c> {
         };
         self.next_seq = Some(seq);
         Ok(seq)
+    }
+
+    /// Tells of rows that were passed over because nobody can read them: they
+    /// must not keep the rest from being looked after, nor be passed over in
+    /// silence.
+    fn tell_unreadable(&mut self, what: &str, rows: usize, error: &Error) {
+        if self.told_unreadable.is_time(std::time::Instant::now()) {
+            tracing::error!(
+                rows,
+                error = format!("{error:#}"),
+                "{what} that cannot be read are passed over; restore them from a backup, or remove \
+                 their rows"
+            );
+        }
     }
 
     /// Sees to it that the number of a job that is about to be removed is not

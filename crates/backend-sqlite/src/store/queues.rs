@@ -13,7 +13,7 @@ use windlass_core::{Error, ErrorKind};
 use super::connection::optional;
 use super::query::Query;
 use super::{Queue, Store, lane};
-use crate::error::{Fail, Outcome, damaged};
+use crate::error::{Fail, Outcome, unreadable};
 use crate::record::{bytes, json, unsigned};
 
 /// So many jobs that are counted as scheduled though their moment has come are
@@ -192,7 +192,7 @@ impl Store<'_> {
 }
 
 fn read_spec(stored: &[u8]) -> Outcome<QueueSpec> {
-    serde_json::from_slice(stored).map_err(|error| damaged("a queue's declaration", error))
+    serde_json::from_slice(stored).map_err(|error| unreadable("a queue's declaration", &error))
 }
 
 /// An error about what a caller asked for.

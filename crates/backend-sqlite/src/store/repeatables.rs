@@ -10,7 +10,7 @@ use windlass_core::{Error, ErrorKind};
 use super::Store;
 use super::enqueue::Batch;
 use super::query::Query;
-use crate::error::{Fail, Outcome, damaged};
+use crate::error::{Fail, Outcome, is_damaged, unreadable};
 use crate::record::{bytes, json, signed};
 
 impl Store<'_> {
@@ -18,6 +18,7 @@ impl Store<'_> {
     pub(crate) fn repeatables(&mut self, query: &RepeatablesQuery) -> Outcome<Repeatables> {
         let mut records = Vec::new();
         let mut next_due = None;
+        let mut passed_over: Option<(usize, Error)> = None;
         match query {
             RepeatablesQuery::One(queue, key) => {
                 if let Some(queue) = self.find_queue(queue)? {
@@ -44,9 +45,21 @@ impl Store<'_> {
                         next_due = Some(due);
                         break;
                     }
-                    records.push(read_record(bytes(row, 1)?)?);
+                    match read_record(bytes(row, 1)?) {
+                        Ok(record) => records.push(record),
+                        // One that nobody can read must not keep the others
+                        // from firing.
+                        Err(Fail::Broken(error)) if is_damaged(&error) => {
+                            let (count, first) = passed_over.take().unwrap_or((0, error));
+                            passed_over = Some((count + 1, first));
+                        }
+                        Err(fail) => return Err(fail),
+                    }
                 }
             }
+        }
+        if let Some((count, error)) = passed_over {
+            self.tell_unreadable("repeatables", count, &error);
         }
         Ok(Repeatables { records, next_due, now: self.now })
     }
@@ -109,5 +122,5 @@ impl Store<'_> {
 
 fn read_record(stored: Option<&[u8]>) -> Outcome<RepeatableRecord> {
     serde_json::from_slice(stored.unwrap_or_default())
-        .map_err(|error| damaged("a repeatable", error))
+        .map_err(|error| unreadable("a repeatable", &error))
 }

@@ -5,7 +5,7 @@ use windlass_core::model::{Beat, Timestamp, WorkerSeen};
 
 use super::Store;
 use super::query::Query;
-use crate::error::{Outcome, damaged};
+use crate::error::{Outcome, unreadable};
 use crate::record::{bytes, json};
 
 impl Store<'_> {
@@ -39,7 +39,8 @@ impl Store<'_> {
         while let Some(row) = rows.next()? {
             let info = bytes(row, 0)?.unwrap_or_default();
             workers.push(WorkerSeen {
-                worker: serde_json::from_slice(info).map_err(|error| damaged("a worker", error))?,
+                worker: serde_json::from_slice(info)
+                    .map_err(|error| unreadable("a worker", &error))?,
                 since: Timestamp::from_micros(row.get(1)?),
                 beat_at: Timestamp::from_micros(row.get(2)?),
             });

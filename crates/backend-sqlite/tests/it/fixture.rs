@@ -61,6 +61,24 @@ pub(crate) fn job(number: u8) -> NewJob {
     decide::enqueue(&QueueSpec::new(queue()), request).unwrap()
 }
 
+/// A small job, of which there can be many.
+pub(crate) fn numbered(number: u32) -> NewJob {
+    with_payload(number, number.to_be_bytes().to_vec())
+}
+
+/// A job of 16 KiB.
+pub(crate) fn big_job(number: u32) -> NewJob {
+    with_payload(number, vec![b'x'; 16 << 10])
+}
+
+pub(crate) fn with_payload(number: u32, payload: Vec<u8>) -> NewJob {
+    let mut id = [0xff; 16];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    let job_type = JobType::new("t").unwrap();
+    let request = JobRequest::new(JobId::from_bytes(id), job_type, Payload::from(payload));
+    decide::enqueue(&QueueSpec::new(queue()), request).unwrap()
+}
+
 pub(crate) async fn enqueue(backend: &SqliteBackend, numbers: impl IntoIterator<Item = u8>) {
     let jobs = numbers.into_iter().map(job).collect();
     let answer = backend.enqueue(jobs).await.unwrap();

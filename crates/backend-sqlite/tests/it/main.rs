@@ -4,4 +4,5 @@ mod files;
 mod fixture;
 mod groups;
 mod transactions;
+mod unreadable;
 mod wakeups;
