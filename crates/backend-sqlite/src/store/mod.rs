@@ -17,6 +17,7 @@ pub(crate) mod lane;
 mod lease;
 mod limits;
 mod listing;
+mod log_size;
 mod partitions;
 pub(crate) mod query;
 mod queues;

@@ -20,6 +20,7 @@ use windlass_core::{Error, ErrorKind};
 
 use super::connection::{self, Role};
 use super::inbox::{Found, Inbox};
+use super::log_size::LogSize;
 use super::{Since, Store};
 use crate::config::{SqliteConfig, Synchronous};
 use crate::error::{Fail, Outcome, from_sqlite};
@@ -223,6 +224,7 @@ struct Worker<'c> {
     /// Whether others may have changed it since our last transaction.
     since: Since,
     synchronous: Synchronous,
+    log_size: LogSize,
 }
 
 impl<'c> Worker<'c> {
@@ -238,6 +240,7 @@ impl<'c> Worker<'c> {
             seen: 0,
             since: Since::Unknown,
             synchronous: config.synchronous,
+            log_size: LogSize::of(&config.path),
         };
         worker.seen = worker.data_version()?;
         Ok(worker)
@@ -311,6 +314,7 @@ impl<'c> Worker<'c> {
             self.store.forget();
         } else {
             self.hub.tell(&mut self.store.news);
+            self.log_size.look();
         }
         done
     }

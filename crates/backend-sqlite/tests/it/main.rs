@@ -3,6 +3,7 @@
 mod files;
 mod fixture;
 mod groups;
+mod log;
 mod transactions;
 mod unreadable;
 mod wakeups;
