@@ -21,7 +21,7 @@ pub struct SqliteConfig {
     /// How hard a write is pushed towards the disk. Default:
     /// [`Synchronous::Full`].
     pub synchronous: Synchronous,
-    /// How many threads read, at least 1. Default 2.
+    /// How many threads read, 1 to 64. Default 2.
     pub readers: usize,
     /// Whether the file may hold tables of others. Default:
     /// [`Neighbours::Refused`].
@@ -79,7 +79,8 @@ impl SqliteConfig {
     /// database.
     pub fn parse(url: &str) -> Result<Self, Error> {
         let rest = url.strip_prefix("sqlite:").ok_or_else(|| {
-            invalid(format!("{url:?} is not a SQLite URL; use sqlite:FILE, as in sqlite:jobs.db"))
+            // The URL of something else may hold a password: it is not quoted.
+            invalid("this is not a SQLite URL; use sqlite:FILE, as in sqlite:jobs.db")
         })?;
         let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
         let path = path.strip_prefix("//").unwrap_or(path);
@@ -91,16 +92,22 @@ impl SqliteConfig {
                 ("neighbours", "refused") => config.neighbours = Neighbours::Refused,
                 ("neighbours", "welcome") => config.neighbours = Neighbours::Welcome,
                 ("readers", count) => {
-                    config.readers = count
-                        .parse()
-                        .ok()
-                        .filter(|count| (1..=64).contains(count))
-                        .ok_or_else(|| invalid(format!("readers={count}: use 1 to 64")))?;
+                    config.readers =
+                        count.parse().ok().filter(|count| READERS.contains(count)).ok_or_else(
+                            || invalid("readers has another value than it takes; use 1 to 64"),
+                        )?;
+                }
+                // Only what is known is quoted: the rest may be a secret that
+                // went astray.
+                (name @ ("synchronous" | "neighbours"), _) => {
+                    return Err(invalid(format!(
+                        "{name} has another value than it takes; use {OPTIONS}"
+                    )));
                 }
                 _ => {
                     return Err(invalid(format!(
-                        "{option:?} is not an option of a SQLite URL; use \
-                         synchronous=full|normal, readers=1..64, neighbours=refused|welcome"
+                        "what stands behind the question mark is not an option of a SQLite URL; \
+                         use {OPTIONS}"
                     )));
                 }
             }
@@ -121,12 +128,22 @@ impl SqliteConfig {
                  see another database; name a file, or use the in-memory backend"
             )));
         }
-        if self.readers == 0 {
-            return Err(invalid("the store needs at least 1 reader"));
+        if text.contains('\0') {
+            return Err(invalid("the path of the SQLite file contains NUL; leave it out"));
+        }
+        if !READERS.contains(&self.readers) {
+            let context = format!("{} threads cannot read; use 1 to 64 readers", self.readers);
+            return Err(invalid(context));
         }
         Ok(())
     }
 }
+
+/// How many threads may read.
+const READERS: std::ops::RangeInclusive<usize> = 1..=64;
+
+/// What may stand behind the question mark.
+const OPTIONS: &str = "synchronous=full|normal, readers=1..64, neighbours=refused|welcome";
 
 fn invalid(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, context)
@@ -159,12 +176,42 @@ mod tests {
             ("sqlite:", "name a file"),
             ("sqlite::memory:", "use the in-memory backend"),
             ("sqlite:file:x?mode=memory", "is not an option"),
+            ("sqlite:file:x", "name a file, or use the in-memory backend"),
             ("sqlite:x?readers=0", "use 1 to 64"),
+            ("sqlite:x?readers=18446744073709551616", "use 1 to 64"),
+            ("sqlite:x?readers", "use 1 to 64"),
             ("sqlite:x?synchronous=off", "synchronous=full|normal"),
+            ("sqlite:x?neighbours", "neighbours=refused|welcome"),
+            ("sqlite:x?readers=2;synchronous=full", "use 1 to 64"),
+            ("sqlite:a\0b", "contains NUL; leave it out"),
         ] {
             let error = SqliteConfig::parse(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(error.to_string().contains(expected), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_secret_of_a_url_is_quoted() {
+        for url in [
+            "postgres://user:CANARY@host/db",
+            "CANARY",
+            "sqlite:x?password=CANARY",
+            "sqlite:x?CANARY",
+            "sqlite:x?synchronous=CANARY",
+            "sqlite:x?readers=CANARY",
+        ] {
+            let error = SqliteConfig::parse(url).unwrap_err();
+            assert!(!format!("{error:#} {error:?}").contains("CANARY"), "{error}");
+        }
+    }
+
+    #[test]
+    fn more_readers_than_make_sense_are_refused() {
+        for readers in [0, 65, usize::MAX] {
+            let config = SqliteConfig { readers, ..SqliteConfig::new("jobs.db") };
+            let error = config.check().unwrap_err().to_string();
+            assert_eq!(error, format!("{readers} threads cannot read; use 1 to 64 readers"));
         }
     }
 }

@@ -44,13 +44,10 @@ pub(crate) enum Role {
 
 /// Opens a connection with the settings of its role.
 pub(crate) fn open(config: &SqliteConfig, role: Role) -> Outcome<Connection> {
-    if rusqlite::version_number() < OLDEST_SQLITE {
-        let context = format!(
-            "SQLite {} can damage a file that several connections write to; version 3.51.3 or \
-             newer is needed (the bundled one is)",
-            rusqlite::version()
-        );
-        return Err(refused(context));
+    check_library(rusqlite::version_number(), rusqlite::version())?;
+    if config.path.is_dir() {
+        let context = "it is a directory; name a file in it";
+        return Err(Fail::Refused(Error::new(ErrorKind::Invalid, context)));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -85,6 +82,17 @@ pub(crate) fn open(config: &SqliteConfig, role: Role) -> Outcome<Connection> {
     Ok(conn)
 }
 
+/// Refuses a library that can damage files.
+fn check_library(number: i32, name: &str) -> Outcome<()> {
+    if number >= OLDEST_SQLITE {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "SQLite {name} can damage a file that several connections write to; version 3.51.3 or \
+         newer is needed (the bundled one is)"
+    )))
+}
+
 /// Says how hard commits are pushed towards the disk from now on.
 pub(crate) fn set_synchronous(conn: &Connection, synchronous: Synchronous) -> Outcome<()> {
     Ok(conn.execute_batch(match synchronous {
@@ -98,6 +106,15 @@ pub(crate) fn set_synchronous(conn: &Connection, synchronous: Synchronous) -> Ou
 pub(crate) fn prepare(conn: &mut Connection, config: &SqliteConfig) -> Outcome<Vec<u8>> {
     // Whose file it is is asked before anything of it is changed.
     patiently(config.busy_limit, || check_owner(conn, config))?;
+    // SQLite opens what it cannot write to for reading, and says nothing before
+    // the first write.
+    if conn.is_readonly("main")? {
+        return Err(Fail::Refused(Error::new(
+            ErrorKind::Store,
+            "the SQLite file or its directory cannot be written to; give this user the right to \
+             write to both",
+        )));
+    }
     // Changing the mode takes the file for itself for a moment, and reports
     // "busy" at once if another process is about to do the same.
     patiently(config.busy_limit, || {
@@ -105,15 +122,13 @@ pub(crate) fn prepare(conn: &mut Connection, config: &SqliteConfig) -> Outcome<V
         if mode == "wal" {
             return Ok(());
         }
-        let context = if conn.is_readonly("main")? {
-            "the SQLite file or its directory cannot be written to; SQLite needs both".to_owned()
-        } else {
+        Err(Fail::Refused(Error::new(
+            ErrorKind::Store,
             format!(
-                "the SQLite file stays in journal mode {mode:?}; write-ahead mode is needed, and \
-                 its file system may not allow it"
-            )
-        };
-        Err(Fail::Refused(Error::new(ErrorKind::Store, context)))
+                "the SQLite file stays in journal mode {mode:?}; write-ahead mode is needed: put \
+                 the file on a local file system, as others may not allow it"
+            ),
+        )))
     })?;
     patiently(config.busy_limit, || migrate(conn, config))
 }
@@ -216,5 +231,23 @@ fn refused(context: String) -> Fail {
 pub(crate) fn migrate_for_tests(conn: &Connection) {
     for (_, step) in MIGRATIONS {
         conn.execute_batch(step).unwrap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_can_damage_files_is_refused_with_what_is_needed() {
+        for (number, name) in [(3_051_002, "3.51.2"), (3_007_000, "3.7.0"), (0, "")] {
+            let error = check_library(number, name).unwrap_err().into_error();
+            assert_eq!(error.kind(), ErrorKind::Incompatible);
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("SQLite {name} can damage a file")), "{text}");
+            assert!(text.contains("version 3.51.3 or newer is needed"), "{text}");
+        }
+        assert!(check_library(3_051_003, "3.51.3").is_ok());
+        assert!(check_library(rusqlite::version_number(), rusqlite::version()).is_ok());
     }
 }

@@ -47,22 +47,85 @@ async fn somebody_elses_database_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused() {
+async fn a_newer_schema_is_refused_with_what_to_do() {
     let home = Home::new();
     home.open().await.close().await;
     home.connection().execute_batch("UPDATE windlass_meta SET schema = 1000").unwrap();
     let error = refused(home.config()).await;
     assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(error.to_string().contains("schema 1000"), "{error}");
+    says(&error, "has schema 1000, and this program knows schemas up to", "use a newer version");
+}
+
+/// Asserts that an error says which file it is about, what is wrong with it and
+/// what would be right.
+#[track_caller]
+fn says(error: &Error, wrong: &str, right: &str) {
+    let text = error.to_string();
+    assert!(text.contains("jobs.db"), "{text}");
+    assert!(text.contains(wrong), "what is wrong ({wrong}) is missing: {text}");
+    assert!(text.contains(right), "what would be right ({right}) is missing: {text}");
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_kept() {
+async fn files_that_are_no_store_are_refused_and_kept_byte_for_byte() {
+    let letter = "a letter, and a long one too. ".repeat(99).into_bytes();
     let home = Home::new();
-    std::fs::write(home.path(), "a letter, and a long one too. ".repeat(99)).unwrap();
+    let backend = home.open().await;
+    declare(&backend).await;
+    enqueue(&backend, 1..=200).await;
+    backend.close().await;
+    let store = std::fs::read(home.path()).unwrap();
+    let garbled = [&store[..4096], &vec![0xa5; store.len() - 4096]].concat();
+    let no_database = "not a SQLite database; name another one";
+    let damaged = "is damaged; restore it from a backup";
+    for (bytes, wrong) in [
+        (&letter[..], no_database),
+        // Cut inside its header, behind it, and inside a page.
+        (&store[..50], damaged),
+        (&store[..100], damaged),
+        (&store[..4096], damaged),
+        (&store[..10_000], damaged),
+        (&garbled, damaged),
+    ] {
+        let home = Home::new();
+        std::fs::write(home.path(), bytes).unwrap();
+        let error = refused(home.config()).await;
+        assert_eq!(error.kind(), ErrorKind::Incompatible, "{} bytes: {error:#}", bytes.len());
+        says(&error, wrong, wrong);
+        assert!(std::fs::read(home.path()).unwrap() == bytes, "{} bytes", bytes.len());
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_new_store() {
+    let home = Home::new();
+    std::fs::write(home.path(), "").unwrap();
+    let backend = home.open().await;
+    declare(&backend).await;
+    enqueue(&backend, 1..=2).await;
+    assert_eq!(count(&backend, State::Waiting).await, 2);
+}
+
+#[tokio::test]
+async fn a_directory_is_refused_with_what_to_name_instead() {
+    let home = Home::new();
+    std::fs::create_dir(home.path()).unwrap();
     let error = refused(home.config()).await;
-    assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(std::fs::read(home.path()).unwrap().starts_with(b"a letter"));
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    says(&error, "it is a directory", "name a file in it");
+}
+
+#[tokio::test]
+async fn a_path_with_nul_and_readers_without_number_are_refused() {
+    let error = refused(SqliteConfig::new("jobs.db\0.txt")).await;
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("contains NUL; leave it out"), "{error}");
+    let home = Home::new();
+    let mut config = home.config();
+    config.readers = usize::MAX;
+    let error = refused(config).await;
+    assert!(error.to_string().contains("use 1 to 64 readers"), "{error}");
+    assert!(!home.path().exists());
 }
 
 #[tokio::test]
