@@ -1,5 +1,6 @@
 //! The cases, one file a subject. Each repeats the sentence it checks.
 
+mod bounds;
 mod clean;
 mod control;
 mod dedup;
@@ -50,6 +51,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     clean::CASES,
     stats::CASES,
     listing::CASES,
+    bounds::CASES,
     workers::CASES,
     steps::CASES,
     events::CASES,

@@ -22,6 +22,7 @@ case_table! {
     [O2] each_priority_mode_says_which_end_goes_first,
     [O2] extreme_priorities_are_told_apart,
     [O3] with_ageing_a_worse_rank_waits_for_a_bounded_time,
+    [O3] with_ageing_a_flood_of_better_ranks_starves_nobody,
     [O3] the_order_key_is_fixed_at_enqueue,
     [O4] a_delayed_job_is_leasable_at_exactly_its_moment,
     [O4] a_dequeue_that_finds_nothing_says_when_to_look_again,
@@ -263,6 +264,37 @@ async fn with_ageing_a_worse_rank_waits_for_a_bounded_time(ctx: &Context) {
     keys.sort_unstable();
     let expected: Vec<JobId> = keys.into_iter().map(|(_, id)| id).collect();
     assert_eq!(one_by_one(&queue).await, expected);
+}
+
+/// However many jobs of better ranks keep coming, a job waits behind those only
+/// that became ready less than rank × step later.
+async fn with_ageing_a_flood_of_better_ranks_starves_nobody(ctx: &Context) {
+    let queue = ctx.queue_with("q", |spec| spec.aging = Some(secs(10))).await;
+    let mut waiting = Vec::new();
+    for priority in [1, 3, 6] {
+        waiting.push((priority, queue.add(queue.job().priority(priority)).await.id));
+    }
+    let begin = ctx.now();
+    // As many come as go: without ageing, none of the three would ever start.
+    for second in 0..200 {
+        queue.add_one().await;
+        let started = queue.work(done()).await.id;
+        waiting.retain(|(priority, id)| {
+            let waited = ctx.now().since(begin);
+            if started == *id {
+                // Jobs of these ranks that were in front make way one by one.
+                let bound = secs(10 * priority.unsigned_abs() as u64 + 3);
+                assert!(waited <= bound, "priority {priority} waited {waited:?} of {bound:?}");
+            }
+            started != *id
+        });
+        if waiting.is_empty() {
+            assert!(second >= 60, "the flood was no flood: all had started after {second} s");
+            return;
+        }
+        ctx.advance(secs(1));
+    }
+    panic!("these never started: {waiting:?}");
 }
 
 /// The key is fixed at enqueue.

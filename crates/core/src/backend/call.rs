@@ -188,7 +188,8 @@ pub struct OverdueQuery {
     pub what: Overdue,
     /// The page starts behind this place. `None`: at the beginning.
     pub after: Option<OverduePlace>,
-    /// How many at most, 1 to 1,000.
+    /// How many at most, 1 to 1,000; any other number is taken for the nearest
+    /// of these.
     pub limit: u32,
 }
 

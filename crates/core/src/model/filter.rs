@@ -39,7 +39,8 @@ pub struct JobsQuery {
     /// The page starts behind the job with this sequence number, seen in the
     /// direction of travel. `None`: at the beginning.
     pub after: Option<u64>,
-    /// How many at most, 1 to 1,000.
+    /// How many at most, 1 to 1,000; any other number is taken for the nearest
+    /// of these.
     pub limit: u32,
     /// What to read of each.
     pub detail: Detail,

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use windlass_core::backend::{Declared, Enqueued};
-use windlass_core::model::{JobId, Payload};
+use windlass_core::BackendExt;
+use windlass_core::backend::{CleanWhich, Declared, Enqueued};
+use windlass_core::decide::control::Wish;
+use windlass_core::model::{Filter, JobId, Payload, State};
 
-use crate::fixture::done;
+use crate::fixture::{dedup_key, done, failure_for_good};
 use crate::harness::{Context, case_table, spec};
 
 use super::TASKS;
@@ -14,6 +16,7 @@ case_table! {
     [E2] batches_that_race_keep_their_order_and_their_numbers,
     [E3] of_enqueues_with_one_job_key_that_race_one_is_stored,
     [E4] of_enqueues_with_one_deduplication_key_that_race_one_is_stored,
+    [E4] a_key_that_many_fight_for_has_one_live_job_and_is_free_in_the_end,
     [] of_first_declarations_that_race_one_creates,
 }
 
@@ -100,6 +103,77 @@ async fn of_enqueues_with_one_deduplication_key_that_race_one_is_stored(ctx: &Co
         assert_eq!(queue.work(done()).await.id, stored[0]);
         queue.nothing().await;
     }
+}
+
+/// At most one non-terminal job per (queue, key), whoever enqueues, completes,
+/// cancels, retries and cleans at once; and a key whose jobs have all ended is
+/// free, whatever ended them.
+async fn a_key_that_many_fight_for_has_one_live_job_and_is_free_in_the_end(ctx: &Context) {
+    const KEYS: usize = 3;
+    let handles = ctx.handles(4).await;
+    let queue = ctx.queue("q").await;
+    let of_key = |key: usize, states: &[State]| Filter {
+        dedup: Some(dedup_key(&format!("k{key}"))),
+        states: states.to_vec(),
+        ..Filter::default()
+    };
+    const LIVE: [State; 4] = [State::Blocked, State::Scheduled, State::Waiting, State::Active];
+    const ENDED: [State; 3] = [State::Completed, State::Failed, State::Cancelled];
+    let each = queue.clone();
+    let duplicates = ctx
+        .race(&handles, TASKS, move |task, backend| {
+            let queue = each.on(&backend);
+            async move {
+                let mut duplicates = 0;
+                for round in 0..12 {
+                    let key = (task + round) % KEYS;
+                    match (task + 5 * round) % 6 {
+                        0 | 1 => drop(queue.offer_one(queue.job().dedup(&format!("k{key}"))).await),
+                        2 => {
+                            for job in queue.take(1).await {
+                                // Somebody may have cancelled it meanwhile.
+                                let failed = failure_for_good("no");
+                                drop(queue.settle(&job, failed).await);
+                            }
+                        }
+                        3 => {
+                            for job in queue.list(of_key(key, &ENDED)).await.iter().take(2) {
+                                drop(queue.backend().control(&job.reference(), Wish::Retry).await);
+                            }
+                        }
+                        4 => {
+                            for job in queue.list(of_key(key, &LIVE)).await {
+                                drop(queue.backend().control(&job.reference(), Wish::Cancel).await);
+                            }
+                        }
+                        _ => {
+                            let all = CleanWhich::OlderThan(std::time::Duration::ZERO);
+                            queue.clean(State::Cancelled, all, 1).await;
+                        }
+                    }
+                    let live = queue.list(of_key(key, &LIVE)).await.len();
+                    duplicates += live.saturating_sub(1);
+                }
+                duplicates
+            }
+        })
+        .await;
+    assert_eq!(duplicates.iter().sum::<usize>(), 0, "live duplicates");
+
+    assert!(queue.all().await.len() > 2 * KEYS, "too little has happened to prove anything");
+    // All that is still live comes to its end.
+    for job in queue.list(Filter { states: LIVE.to_vec(), ..Filter::default() }).await {
+        queue.control(&job.reference(), Wish::Cancel).await;
+    }
+    for job in queue.list(Filter { states: LIVE.to_vec(), ..Filter::default() }).await {
+        queue.settled(&job, done()).await;
+    }
+    let mut dangling = 0;
+    for key in 0..KEYS {
+        let outcome = queue.offer_one(queue.job().dedup(&format!("k{key}"))).await;
+        dangling += usize::from(outcome != Enqueued::Stored);
+    }
+    assert_eq!(dangling, 0, "keys that stay taken for nobody");
 }
 
 /// Of two first declarations one creates.
