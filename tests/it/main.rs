@@ -6,5 +6,6 @@ mod connect;
 mod custom_backend;
 mod digest;
 mod examples;
+mod secrets;
 mod spans;
 mod transaction;
