@@ -1,5 +1,6 @@
 //! The integration tests of the core, one binary.
 
+mod names_hostile;
 mod schedule_changes;
 mod schedule_hostile;
 mod schedule_oracle;

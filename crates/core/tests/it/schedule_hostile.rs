@@ -54,6 +54,12 @@ const ZONES: &[&str] = &[
     "Asia/Gaza",
 ];
 
+/// The first second of the calendar.
+const CALENDAR: i64 = MOMENTS[3];
+
+/// How far ahead a cron expression is looked for at most: 41 years.
+const FARTHEST: Duration = Duration::from_secs(41 * 366 * 86_400);
+
 /// Asks for next moments from everywhere and checks what comes back.
 fn is_sound(schedule: &Schedule, moments: &[i64]) {
     for anchor in [Timestamp::EPOCH, Timestamp::MAX, Timestamp::from_micros(i64::MIN)] {
@@ -62,6 +68,10 @@ fn is_sound(schedule: &Schedule, moments: &[i64]) {
                 continue;
             };
             assert!(next > after && next < Timestamp::MAX, "{schedule:?} {after} {next}");
+            // The search looks at one day after the other: it is as long as this.
+            if matches!(schedule, Schedule::Cron(_)) && after.as_micros() > CALENDAR {
+                assert!(next.since(after) <= FARTHEST, "{schedule:?} {after} {next}");
+            }
             if let Some(later) = schedule.next(anchor, next) {
                 assert!(later > next, "{schedule:?} {next} {later}");
             }
