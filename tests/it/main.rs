@@ -2,10 +2,12 @@
 //! real processes.
 
 mod axum_app;
+mod captured;
 mod connect;
 mod custom_backend;
 mod digest;
 mod examples;
+mod log_size;
 mod secrets;
 mod spans;
 mod transaction;

@@ -2,8 +2,7 @@
 //! at and whatever goes wrong.
 
 use std::fmt::{Debug, Display};
-use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +22,8 @@ use windlass::testing::Kit;
 use windlass::{
     Answer, BoxError, Call, Client, Context, Error, Job, JobError, JobHandle, JobService, Windlass,
 };
+
+use crate::captured::{capture, logged};
 
 const CANARY: &str = "c4n4ry";
 
@@ -115,39 +116,6 @@ impl Shown {
     }
 }
 
-/// Everything that is logged in this process, at every level.
-fn log() -> &'static Mutex<Vec<u8>> {
-    static LOG: OnceLock<Mutex<Vec<u8>>> = OnceLock::new();
-    struct Lines;
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            log().lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut first = false;
-    let log = LOG.get_or_init(|| {
-        first = true;
-        Mutex::default()
-    });
-    if first {
-        // Threads of a backend log too, so that it is the whole process's.
-        let every_level = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(|| Lines);
-        every_level.init();
-    }
-    log
-}
-
-fn logged() -> String {
-    String::from_utf8_lossy(&log().lock().unwrap()).into_owned()
-}
-
 /// Logs whatever goes through it, as a user's layer might.
 #[derive(Clone)]
 struct Nosy(Arc<Shown>);
@@ -174,7 +142,7 @@ impl Layer<JobService> for Nosy {
 async fn no_secret_of_a_payload_is_shown_or_logged() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobs.db");
-    log();
+    capture();
     for store in ["memory", "file"] {
         let clock = ManualClock::new();
         let time = Clock::Manual(clock.clone());

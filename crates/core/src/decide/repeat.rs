@@ -472,17 +472,18 @@ mod tests {
     #[test]
     fn missed_moments_are_found_within_a_bounded_number_of_steps_however_they_lie() {
         const DAY: i64 = 86_400 * SECOND;
-        let long_ago = (0, DAY);
-        let table: [(&[(i64, i64)], i64, i64); 7] = [
+        type Blocks = &'static [(i64, i64)];
+        const LONG_AGO: (i64, i64) = (0, DAY);
+        let table: [(Blocks, i64, i64); 7] = [
             // All the year, a millisecond apart.
             (&[(0, 365 * DAY)], 1_000, 365 * DAY),
             // A dense day, then nothing for a year; then for ever.
-            (&[long_ago], SECOND, 365 * DAY),
-            (&[long_ago], 1_000, i64::MAX),
+            (&[LONG_AGO], SECOND, 365 * DAY),
+            (&[LONG_AGO], 1_000, i64::MAX),
             // Dense, and a few of late.
-            (&[long_ago, (364 * DAY, 364 * DAY + 5 * SECOND)], SECOND, 365 * DAY),
+            (&[LONG_AGO, (364 * DAY, 364 * DAY + 5 * SECOND)], SECOND, 365 * DAY),
             // Dense, sparse, dense.
-            (&[long_ago, (300 * DAY, 300 * DAY + 700), (364 * DAY, 365 * DAY)], 1, 365 * DAY),
+            (&[LONG_AGO, (300 * DAY, 300 * DAY + 700), (364 * DAY, 365 * DAY)], 1, 365 * DAY),
             // As dense as can be.
             (&[(0, 365 * DAY)], 1, 365 * DAY),
             (&[(365 * DAY - 1_500, 365 * DAY)], 1, 365 * DAY),
