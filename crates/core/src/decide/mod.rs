@@ -9,6 +9,7 @@ mod dependency;
 mod enqueue;
 mod finish;
 pub mod limit;
+mod missed;
 mod order;
 mod overdue;
 pub mod repeat;
