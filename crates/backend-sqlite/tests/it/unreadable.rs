@@ -65,12 +65,11 @@ async fn what_is_damaged_besides_the_json_holds_nothing_up_either() {
         "options = X'ff'",
         "job_type = 'not a type'",
         "progress = X'78'",
-        "worker = X'00'",
         "partition = ''",
         "open = -1",
         "rare = '7'",
     ];
-    let all = u32::try_from(damages.len()).unwrap() + 1;
+    let all = u32::try_from(damages.len()).unwrap() + 2;
     backend.enqueue((0..all).map(numbered).collect()).await.unwrap();
     assert_eq!(dequeue(&backend, 100).await.jobs.len(), all as usize);
     for (seq, damage) in (1..).zip(damages) {
@@ -86,6 +85,10 @@ async fn what_is_damaged_besides_the_json_holds_nothing_up_either() {
             .unwrap();
         assert_eq!(changed, 1, "{damage}");
     }
+    // What its lease says is damaged, too.
+    let of_lease = "UPDATE windlass_leases SET worker = X'00' WHERE job = (
+        SELECT job FROM windlass_leases ORDER BY job DESC LIMIT 1 OFFSET 1)";
+    assert_eq!(home.connection().execute(of_lease, []).unwrap(), 1);
     home.clock.advance(Duration::from_secs(30));
     let query = OverdueQuery { queue: queue(), what: Overdue::LostLeases, after: None, limit: 500 };
     let page = backend.overdue(query).await.unwrap();
