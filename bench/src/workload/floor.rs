@@ -13,6 +13,9 @@ use crate::report::{Report, per_second};
 /// How many jobs one batch has.
 const BATCHES: [usize; 2] = [100, 1000];
 
+/// One by one, so many times fewer jobs: each waits for the disk.
+const LONE_PART: usize = 50;
+
 /// A bare queue: priority, moment, lease and acknowledgement, and no other
 /// rule.
 trait Bare {
@@ -24,18 +27,29 @@ trait Bare {
     fn turn(&mut self, count: usize) -> Result<usize>;
 }
 
+fn open(options: &Options, batch: usize) -> Result<Box<dyn Bare>> {
+    Ok(match options.scheme() {
+        "memory" => Box::new(memory::Queue::default()),
+        "sqlite" => Box::new(sqlite::Queue::create(options, batch)?),
+        other => bail!("there is no floor for {other:?} yet"),
+    })
+}
+
 /// Enqueues and drains `--jobs` in batches of each size. The rate is that of
 /// draining in the largest.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let mut report = Report::new(options);
     let mut last = Duration::ZERO;
+    let payload = "x".repeat(options.payload);
+    let lone = options.jobs / LONE_PART;
+    let mut bare = open(options, 1)?;
+    let begun = Instant::now();
+    for n in 0..lone {
+        bare.enqueue(n, 1, &payload)?;
+    }
+    report = report.with("enqueue_1_jobs_per_s", per_second(lone, begun.elapsed()));
     for batch in BATCHES {
-        let mut bare: Box<dyn Bare> = match options.scheme() {
-            "memory" => Box::new(memory::Queue::default()),
-            "sqlite" => Box::new(sqlite::Queue::create(options, batch)?),
-            other => bail!("there is no floor for {other:?} yet"),
-        };
-        let payload = "x".repeat(options.payload);
+        let mut bare = open(options, batch)?;
         let begun = Instant::now();
         for from in (0..options.jobs).step_by(batch) {
             bare.enqueue(from, batch.min(options.jobs - from), &payload)?;

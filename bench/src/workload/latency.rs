@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use windlass::Data;
+use windlass::{Data, Queue};
 
 use crate::job::Noop;
 use crate::options::Options;
@@ -23,6 +23,17 @@ async fn handle(job: Noop, times: Data<Arc<Times>>) {
     times[job.n as usize].1 = Some(now);
 }
 
+async fn produce(queue: Queue, jobs: usize, payload: usize, times: Arc<Times>) -> Result<()> {
+    let mut tick = tokio::time::interval(EVERY);
+    for n in 0..jobs {
+        tick.tick().await;
+        let job = Noop::new(n as u64, payload);
+        times.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), None));
+        queue.enqueue(job).await?;
+    }
+    Ok(())
+}
+
 /// From before the call that enqueues to the first line of the handler.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let store = Store::connect(options).await?;
@@ -32,16 +43,13 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let worker =
         store.worker(options, &queue).data(Arc::clone(&times)).handle(handle).start().await?;
     let begun = Instant::now();
-    let mut tick = tokio::time::interval(EVERY);
     let jobs = (options.time().as_millis() / EVERY.as_millis()) as usize;
-    for n in 0..jobs {
-        tick.tick().await;
-        let job = Noop::new(n as u64, options.payload);
-        times.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), None));
-        queue.enqueue(job).await?;
-    }
+    // A task, as an application's requests are.
+    let producer = tokio::spawn(produce(queue.clone(), jobs, options.payload, Arc::clone(&times)));
+    producer.await??;
     let took = begun.elapsed();
     // The last ones, whatever they take.
+    let mut tick = tokio::time::interval(EVERY);
     while queue.stats().await?.count(windlass::model::State::Waiting) > 0 {
         tick.tick().await;
     }

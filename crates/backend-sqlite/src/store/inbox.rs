@@ -1,14 +1,22 @@
 //! Where calls wait for a thread.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a thread that has just answered stays awake for the next call. Who
+/// was answered mostly comes again within this time, and waking a thread takes
+/// about as long.
+const LINGER: Duration = Duration::from_micros(100);
 
 /// Calls that wait for one of the threads of a backend.
 #[derive(Debug)]
 pub(crate) struct Inbox<T> {
     inner: Mutex<Inner<T>>,
     changed: Condvar,
+    /// Whether there is something to look at, for a thread that lingers.
+    stirred: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -41,6 +49,7 @@ impl<T> Inbox<T> {
                 closed: false,
             }),
             changed: Condvar::new(),
+            stirred: AtomicBool::new(false),
         }
     }
 
@@ -52,6 +61,7 @@ impl<T> Inbox<T> {
             return;
         }
         inner.calls.push_back(call);
+        self.stirred.store(true, Ordering::Release);
         let wake = inner.sleeping > 0;
         drop(inner);
         if wake {
@@ -63,7 +73,18 @@ impl<T> Inbox<T> {
     /// wait for.
     pub(crate) fn nudge(&self) {
         self.lock().nudged = true;
+        self.stirred.store(true, Ordering::Release);
         self.changed.notify_one();
+    }
+
+    /// Stays awake for a moment, unless a call comes in before. For the only
+    /// thread of an inbox, between answering and [`Inbox::take`]. Others have
+    /// the processor meanwhile, if they want it.
+    pub(crate) fn linger(&self) {
+        let begun = Instant::now();
+        while !self.stirred.load(Ordering::Acquire) && begun.elapsed() < LINGER {
+            std::thread::yield_now();
+        }
     }
 
     /// Takes the calls that are there, up to `max`; waits for one if there is
@@ -97,6 +118,7 @@ impl<T> Inbox<T> {
                 return Found::Nothing;
             }
         }
+        self.stirred.store(inner.calls.len() > max, Ordering::Release);
         if inner.calls.len() <= max {
             return Found::Calls(std::mem::take(&mut inner.calls));
         }
@@ -107,6 +129,7 @@ impl<T> Inbox<T> {
     /// Takes no further calls; those that are there are still carried out.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
+        self.stirred.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 

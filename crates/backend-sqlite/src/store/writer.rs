@@ -250,7 +250,10 @@ impl<'c> Worker<'c> {
         loop {
             let patience = self.hub.is_watched().then_some(LOOK_EVERY);
             match inbox.take(MAX_GROUP, patience) {
-                Found::Calls(calls) => self.carry_out(calls),
+                Found::Calls(calls) => {
+                    self.carry_out(calls);
+                    inbox.linger();
+                }
                 // A file that cannot be read just now is no news; the next call
                 // says what is wrong.
                 Found::Nothing => drop(self.look()),

@@ -25,8 +25,9 @@ pub(super) async fn listen(parts: Arc<Parts>, pools: Vec<Arc<Pool>>, first: Opti
                     _ => false,
                 };
                 if concerned {
-                    pool.ask.notify_one();
+                    // The one that is woken last runs first.
                     parts.hint.notify_one();
+                    pool.ask.notify_one();
                 }
             }
         }
