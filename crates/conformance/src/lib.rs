@@ -58,6 +58,7 @@ mod deaf;
 mod faults;
 mod fixture;
 mod harness;
+pub mod histories;
 pub mod rules;
 
 pub use async_trait::async_trait;

@@ -37,7 +37,7 @@ pub(super) enum Attempt {
 
 /// Whether failures are printed as they happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Messages {
+pub(crate) enum Messages {
     /// They are.
     Printed,
     /// They are expected, and are not.
@@ -45,30 +45,52 @@ pub(super) enum Messages {
 }
 
 /// Runs a case on a fresh store.
-///
-/// It has a thread of its own, because a store may block or spin without ever
-/// giving control back: then the thread is left behind, and the others go on.
 pub(super) fn attempt(
     case: &'static Case,
     stores: Arc<dyn Stores>,
     hearing: Hearing,
     messages: Messages,
 ) -> Attempt {
+    match on_a_thread(case.name(), messages, move || run(case, stores, hearing)) {
+        Ran::Done(attempt) => attempt,
+        Ran::Panicked(panic) => Attempt::Failed(panic),
+        Ran::Stuck(why) => Attempt::Unjudged(why),
+    }
+}
+
+/// What became of something that ran on a thread of its own.
+pub(crate) enum Ran<T> {
+    /// It came to its end.
+    Done(T),
+    /// It panicked.
+    Panicked(Box<dyn Any + Send>),
+    /// It did not come to its end in time, or could not begin; says why.
+    Stuck(String),
+}
+
+/// Runs something on a thread of its own, because a store may block or spin
+/// without ever giving control back: then the thread is left behind, and the
+/// others go on.
+pub(crate) fn on_a_thread<T: Send + 'static>(
+    name: String,
+    messages: Messages,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Ran<T> {
     let (sender, receiver) = mpsc::channel();
     let run = move || {
-        let run = AssertUnwindSafe(|| run(case, stores, hearing));
-        let attempt = match messages {
+        let run = AssertUnwindSafe(run);
+        let ran = match messages {
             Messages::Printed => catch_unwind(run),
             Messages::Swallowed => quietly(|| catch_unwind(run)),
         };
-        // Nobody waits any more for a case that was given up.
-        let _ = sender.send(attempt.unwrap_or_else(Attempt::Failed));
+        // Nobody waits any more for what was given up.
+        let _ = sender.send(ran.map_or_else(Ran::Panicked, Ran::Done));
     };
-    if let Err(error) = thread::Builder::new().name(case.name()).spawn(run) {
-        return Attempt::Unjudged(format!("no thread for it: {error}"));
+    if let Err(error) = thread::Builder::new().name(name).spawn(run) {
+        return Ran::Stuck(format!("no thread for it: {error}"));
     }
     let stuck = format!("stuck: not done after {STUCK:?}");
-    receiver.recv_timeout(STUCK).unwrap_or(Attempt::Unjudged(stuck))
+    receiver.recv_timeout(STUCK).unwrap_or(Ran::Stuck(stuck))
 }
 
 fn run(case: &Case, stores: Arc<dyn Stores>, hearing: Hearing) -> Attempt {
@@ -81,7 +103,7 @@ fn run(case: &Case, stores: Arc<dyn Stores>, hearing: Hearing) -> Attempt {
     runtime.block_on(async {
         let context = match Context::fresh(stores, hearing).await {
             Ok(context) => context,
-            Err(error) if error.kind() == ErrorKind::Unavailable && is_set(ALLOW_MISSING) => {
+            Err(error) if error.kind() == ErrorKind::Unavailable && is_missing_allowed() => {
                 return Attempt::Ignored(format!("no store: {}", chain(&error)));
             }
             Err(error) => {
@@ -92,6 +114,11 @@ fn run(case: &Case, stores: Arc<dyn Stores>, hearing: Hearing) -> Attempt {
         context.close().await;
         Attempt::Passed
     })
+}
+
+/// Whether a store that cannot be reached is no failure.
+pub(crate) fn is_missing_allowed() -> bool {
+    is_set(ALLOW_MISSING)
 }
 
 /// Whether an environment variable says yes.

@@ -181,7 +181,7 @@ fn with_hearing(backend: Arc<dyn Backend>, hearing: Hearing) -> Arc<dyn Backend>
 
 /// A name that no other case of any run has: several processes may test the
 /// same server at once.
-fn fresh_name() -> String {
+pub(crate) fn fresh_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());

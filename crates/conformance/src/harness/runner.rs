@@ -10,6 +10,7 @@ use super::case::{Case, all_cases};
 use super::context::Hearing;
 use super::stores::Stores;
 use crate::faults::{Fault, FaultyStores, PLANTED};
+use crate::histories;
 
 /// The environment variable that has every notice dropped.
 const DEAF: &str = "WINDLASS_DEAF";
@@ -47,6 +48,7 @@ pub fn trials(stores: impl Stores) -> Vec<Trial> {
             trials.push(judged(name, case, &stores, Hearing::Deaf));
         }
     }
+    trials.extend(histories::trials(&stores));
     trials.extend(PLANTED.iter().map(|(fault, case)| planted(*fault, case, &stores)));
     trials
 }
