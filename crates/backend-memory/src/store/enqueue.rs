@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use windlass_core::backend::{EnqueueAnswer, Enqueued, Refusal};
 use windlass_core::model::{
-    DedupRecord, Detail, Event, JobId, NewDedup, NewJob, Parent, QueueName, Timestamp, When,
+    DedupRecord, Detail, Event, JobId, JobRef, NewDedup, NewJob, Parent, QueueName, Timestamp, When,
 };
 
 use super::Store;
@@ -35,14 +35,14 @@ impl Store {
 
     /// Why the batch cannot be stored, if it cannot.
     ///
-    /// A job that exists is not stored again, so that nothing it names is
-    /// looked at: the same batch again is no error, whatever has become of
-    /// parents and dependencies since.
+    /// Nothing is looked at that is named by a job which will not be stored: the
+    /// same batch again is no error, whatever has become of parents and
+    /// dependencies since.
     pub(super) fn check(&self, jobs: &[NewJob], now: Timestamp) -> Result<(), (usize, Refusal)> {
         let Some(first) = jobs.first() else {
             return Ok(());
         };
-        let (mut linked, mut mixed) = (false, false);
+        let (mut linked, mut mixed, mut orphaned) = (false, false, false);
         let mut known: Option<(&QueueName, Slot)> = None;
         for (index, job) in jobs.iter().enumerate() {
             mixed |= job.queue != first.queue;
@@ -62,14 +62,11 @@ impl Store {
                 }
                 continue;
             }
-            if let Some(Parent { job: parent, token }) = &job.parent
-                && !self.holds(parent, *token)
-            {
-                return Err((index, Refusal::StaleParent(parent.clone())));
-            }
+            // It may turn out not to be stored, and then that does not matter.
+            orphaned |= self.stale_parent(job).is_some();
             linked |= !job.depends_on.is_empty();
         }
-        if linked || mixed {
+        if linked || mixed || orphaned {
             self.check_together(jobs, now)?;
         }
         Ok(())
@@ -105,6 +102,9 @@ impl Store {
             if fresh.get(&job.id).is_none_or(|stored| !std::ptr::eq(*stored, job)) {
                 continue;
             }
+            if let Some(parent) = self.stale_parent(job) {
+                return Err((index, Refusal::StaleParent(parent.clone())));
+            }
             let unknown = job.depends_on.iter().find(|dependency| {
                 let in_batch = fresh.get(&dependency.id);
                 in_batch.is_none_or(|found| found.queue != dependency.queue)
@@ -115,6 +115,12 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// The job whose handler enqueues this one, if it has lost its lease.
+    fn stale_parent<'a>(&self, job: &'a NewJob) -> Option<&'a JobRef> {
+        let Parent { job: parent, token } = job.parent.as_ref()?;
+        (!self.holds(parent, *token)).then_some(parent)
     }
 
     /// Stores a checked batch. Answers what became of each job, and where

@@ -20,6 +20,7 @@ case_table! {
     [N1] a_dependency_that_already_ended_otherwise_counts_as_broken,
     [N1] an_unknown_dependency_is_refused,
     [N1] a_dependency_that_its_batch_does_not_store_is_refused,
+    [N1 L2] what_a_job_names_that_will_not_be_stored_is_not_looked_at,
     [N1] a_cycle_in_a_batch_is_an_error,
     [N1] a_job_that_a_batch_finds_existing_counts_as_it_stands,
     [N1] a_retry_of_a_dependency_does_not_meet_it_a_second_time,
@@ -205,6 +206,39 @@ async fn a_dependency_that_its_batch_does_not_store_is_refused(ctx: &Context) {
     let last = queue.add(queue.job().depends_on([&taken])).await;
     assert_eq!(queue.work(done()).await.id, taken.id);
     assert_eq!(queue.work(done()).await.id, last.id);
+}
+
+/// What a job names that will not be stored (its parent, its dependencies) is
+/// not looked at.
+async fn what_a_job_names_that_will_not_be_stored_is_not_looked_at(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let parent = queue.add_one().await;
+    let stale = queue.take_one().await;
+    queue.complete(&stale).await;
+    let unknown = JobRef { queue: queue.spec.name.clone(), id: ctx.ids().job() };
+    queue.add_all(vec![queue.job().key("k"), queue.job().dedup("d")]).await;
+    let named = |draft: Draft| [draft.clone().parent(&stale), draft.depends_on([&unknown])];
+    for draft in named(queue.job().key("k")) {
+        assert_eq!(queue.offer_one(draft).await, Enqueued::Existing);
+    }
+    for draft in named(queue.job().dedup("d")) {
+        assert!(matches!(queue.offer_one(draft).await, Enqueued::Duplicate(_)));
+    }
+    // Nor if it is a job of the same batch that has the name or the key.
+    for key in ["k2", "k3"] {
+        for twin in named(queue.job().key(key).dedup(key)) {
+            let batch = vec![queue.job().key(key).dedup(key), twin];
+            assert_eq!(queue.offer(batch).await[1], Enqueued::Existing);
+        }
+    }
+    let [orphan, dependent] = named(queue.job().dedup("d2"));
+    let batch = vec![queue.job().dedup("d2"), orphan, dependent];
+    let outcomes = queue.offer(batch).await;
+    assert!(matches!(outcomes[1..], [Enqueued::Duplicate(_), Enqueued::Duplicate(_)]));
+    // One that will be stored is looked at wherever it stands.
+    let batch = vec![queue.job().dedup("d"), queue.job().parent(&stale)];
+    let (index, why, _) = queue.refused(batch).await;
+    assert_eq!((index, why), (1, Refusal::StaleParent(parent)));
 }
 
 /// A cycle in a batch is an error, before the store is touched.

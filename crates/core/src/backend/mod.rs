@@ -106,8 +106,9 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
     /// queue is not stored either ([`Enqueued::Duplicate`],
     /// [`Enqueued::Held`]); a key is taken while the job that has it is not
     /// terminal, and until that job's `held_until`. Both hold among the jobs
-    /// of the batch too. A job with dependencies is stored as `blocked`, and
-    /// its counts say how many of them are open and broken; a dependency that
+    /// of the batch too. What a job names that will not be stored (its parent,
+    /// its dependencies) is not looked at. A job with dependencies is stored as
+    /// `blocked`, and its counts say how many of them are open and broken; a dependency that
     /// has completed is neither. A dependency may stand before or behind its
     /// dependent in the batch. Storing a dependent sets the dependency's
     /// `has_dependents` and, where that changes it, raises its version. Other

@@ -21,12 +21,12 @@ impl Model {
         match answer {
             EnqueueAnswer::Refused { index, why, jobs: back } => {
                 ensure!(back == jobs, "a batch that was refused came back changed");
-                let refused = self.complaints(jobs, &fates, |_| true);
+                let refused = self.complaints(jobs, &fates);
                 let complaint = (*index, why.clone());
                 ensure!(refused.contains(&complaint), "refused {complaint:?}, not {refused:?}");
             }
             EnqueueAnswer::Stored { outcomes, unblocked, now } => {
-                let refused = self.complaints(jobs, &fates, |fate| fate == Fate::Fresh);
+                let refused = self.complaints(jobs, &fates);
                 ensure!(refused.is_empty(), "stored although {refused:?}");
                 ensure!(outcomes.len() == jobs.len(), "{} outcomes", outcomes.len());
                 self.is_now(*now)?;
@@ -85,18 +85,12 @@ impl Model {
         fates
     }
 
-    /// What can be said against a batch because of its jobs of these fates.
-    /// Which complaint a store raises, if there are several, is its own choice,
-    /// and whether it looks at what a job names that it does not store.
-    fn complaints(
-        &self,
-        jobs: &[NewJob],
-        fates: &[Fate],
-        of: impl Fn(Fate) -> bool,
-    ) -> Vec<(usize, Refusal)> {
+    /// What can be said against a batch. Which complaint a store raises, if
+    /// there are several, is its own choice.
+    fn complaints(&self, jobs: &[NewJob], fates: &[Fate]) -> Vec<(usize, Refusal)> {
         let mut found = Vec::new();
         for (index, (new, fate)) in jobs.iter().zip(fates).enumerate() {
-            if *fate == Fate::Existing || !of(*fate) {
+            if *fate != Fate::Fresh {
                 continue;
             }
             if let Some(parent) = &new.parent
