@@ -1,5 +1,7 @@
 //! Removing jobs for good.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 use windlass_core::backend::{Clean, CleanWhich};
 use windlass_core::model::{Event, State, Timestamp};
@@ -53,6 +55,11 @@ impl Store<'_> {
                 reach -= 1;
                 if job.job.has_dependents && self.is_needed(job.seq)? {
                     continue;
+                }
+                if !clean.state.is_terminal() && job.hooks & hook::DEPENDENTS != 0 {
+                    // Those that depend on it have ended: there is nothing left
+                    // to decide about them.
+                    self.tell_dependents(job.seq, State::Cancelled, &mut BTreeSet::new())?;
                 }
                 self.delete(&queue, &job)?;
                 self.news.happened(|| job.job.reference(), Event::Removed);

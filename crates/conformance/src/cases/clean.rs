@@ -5,7 +5,7 @@ use windlass_core::backend::{Clean, CleanWhich, Overdue};
 use windlass_core::decide::cleaning;
 use windlass_core::decide::control::Wish;
 use windlass_core::model::{
-    Filter, Job, JobRef, Keep, NewStep, Payload, Retention, State, StepName, When,
+    Dependencies, Filter, Job, JobRef, Keep, NewStep, Payload, Retention, State, StepName, When,
 };
 
 use crate::fixture::{
@@ -24,6 +24,7 @@ case_table! {
     [Q3] the_newest_that_have_not_ended_are_the_last_enqueued,
     [Q3] active_and_blocked_jobs_cannot_be_cleaned,
     [Q3] a_cleaned_job_leaves_nothing_behind,
+    [Q3] a_job_that_is_cleaned_before_it_ended_counts_as_ended,
     [Q3] cleaning_twice_removes_nothing_twice,
     [Q4] by_default_completed_jobs_are_kept_a_day_and_others_a_fortnight,
     [Q4] jobs_are_kept_by_age_and_by_count,
@@ -265,6 +266,24 @@ async fn a_cleaned_job_leaves_nothing_behind(ctx: &Context) {
     assert_eq!((seen.result, seen.progress, seen.started_at), (None, None, None));
     assert_eq!(seen.tags.len(), 1);
     assert_eq!(queue.backend().steps(&job).await.expect("steps"), []);
+}
+
+/// One that had not ended itself counts as ended, and not as completed, with
+/// each job that depends on it.
+async fn a_job_that_is_cleaned_before_it_ended_counts_as_ended(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    for state in [State::Scheduled, State::Waiting] {
+        let due = if state == State::Scheduled { secs(100) } else { secs(0) };
+        let first = queue.add(queue.job().after(due)).await;
+        // The dependent has ended before what it waited for.
+        let last = queue.add(queue.job().depends_on([&first])).await;
+        assert!(queue.control(&last, Wish::Cancel).await);
+        let open = Dependencies { open: 1, broken: 0 };
+        assert_eq!(queue.see(&last).await.dependencies, open);
+        assert_eq!(queue.clean(state, CleanWhich::OlderThan(secs(0)), 10).await, 1);
+        let broken = Dependencies { open: 0, broken: 1 };
+        assert_eq!(queue.see(&last).await.dependencies, broken, "{state}");
+    }
 }
 
 /// Idempotent.

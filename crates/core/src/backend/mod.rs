@@ -222,8 +222,9 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
     /// Removes jobs for good, with their results, steps and tags, and answers
     /// how many.
     ///
-    /// Never removes a job that one which has not ended depends on. A
-    /// deduplication key that is held stays held.
+    /// Never removes a job that one which has not ended depends on. One that
+    /// had not ended itself counts as ended, and not as completed, with each
+    /// job that depends on it. A deduplication key that is held stays held.
     ///
     /// **Atomicity** each job with all that belongs to it. **Ordering** the
     /// first to end (or, if they have not ended, to be enqueued) goes first.
