@@ -7,6 +7,7 @@ mod connect;
 mod custom_backend;
 mod digest;
 mod examples;
+mod histories;
 mod log_size;
 mod secrets;
 mod spans;

@@ -238,6 +238,9 @@ impl Life {
                 && let Conflict::Replace(transition) =
                     conflict(existing, now, drafting::on_duplicate(policy), new)
             {
+                // Whether the answer was made before or after the batch was
+                // linked is not fixed; the version that counts is.
+                self.store.look(&existing.reference()).await?;
                 self.carry_out(vec![*transition], Pace::Now, follow).await?;
             }
         }

@@ -374,10 +374,10 @@ fn op() -> impl Strategy<Value = Op> {
         ),
         1 => queue().prop_map(Op::Pause),
         2 => queue().prop_map(Op::Resume),
-        2 => (queue(), 0..2_u8, plan())
+        3 => (queue(), 0..2_u8, plan())
             .prop_map(|(queue, key, plan)| Op::Repeat { queue, key, plan }),
-        3 => (queue(), pace()).prop_map(|(queue, pace)| Op::Fire { queue, pace }),
-        1 => any::<Pick>().prop_map(Op::FireLate),
+        4 => (queue(), pace()).prop_map(|(queue, pace)| Op::Fire { queue, pace }),
+        3 => any::<Pick>().prop_map(Op::FireLate),
         1 => (queue(), 0..2_u8).prop_map(|(queue, key)| Op::Forget { queue, key }),
         3 => (queue(), prop::sample::select(cleanable), which, 1..4_u32)
             .prop_map(|(queue, state, which, limit)| Op::Clean { queue, state, which, limit }),
