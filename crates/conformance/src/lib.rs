@@ -46,7 +46,13 @@
 //! # The suite can fail
 //!
 //! Each run also plants faults in the store, one at a time, and checks that the
-//! case meant for it finds each: `faults::…`.
+//! case meant for it finds each: `faults::…`. `cargo run -p
+//! windlass-conformance --bin faults` prints which.
+//!
+//! # Random histories
+//!
+//! Beside the cases, each run lives a few hundred random [`histories`], and
+//! shows that they find planted faults as well.
 //!
 //! # The rules
 //!
@@ -55,7 +61,7 @@
 
 mod cases;
 mod deaf;
-mod faults;
+pub mod faults;
 mod fixture;
 mod harness;
 pub mod histories;

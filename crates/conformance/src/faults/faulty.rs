@@ -8,31 +8,33 @@ use async_trait::async_trait;
 use windlass_core::Backend;
 use windlass_core::ErrorKind;
 use windlass_core::backend::{
-    Again, Applied, ApplyAnswer, Ask, Capabilities, Clean, CleanWhich, Declared, Dequeued,
-    EnqueueAnswer, Expiry, Extend, Extended, Guard, LeaseGuard, NoticeStream, Overdue, OverduePage,
-    OverdueQuery, Place, PutRepeatable, RepeatablePut, Repeatables, RepeatablesQuery, Result,
+    Again, Applied, ApplyAnswer, Ask, CancelRequest, Capabilities, Clean, CleanWhich, Declared,
+    Dequeued, EnqueueAnswer, Extend, Extended, Guard, LeaseGuard, NoticeStream, Overdue,
+    OverduePage, OverdueQuery, PutRepeatable, RepeatablePut, Repeatables, RepeatablesQuery, Result,
     Target, Transition,
 };
 use windlass_core::model::{
-    Beat, Dependency, Detail, Direction, Filter, Interest, Job, JobId, JobRef, JobsPage, JobsQuery,
-    NewJob, NewStep, OrderMode, PartitionKey, Payload, QueueInfo, QueueName, QueueSpec, QueueStats,
-    Rate, RepeatableKey, Seen, Step, StepRecorded, Timestamp, Token, When, WorkerSeen,
+    Beat, Dependency, Detail, Direction, Interest, Job, JobRef, JobsPage, JobsQuery, NewJob,
+    NewStep, QueueInfo, QueueName, QueueSpec, QueueStats, Rate, RepeatableKey, Seen, Step,
+    StepRecorded, Timestamp, Token, WorkerSeen,
 };
 
 use super::fault::Fault;
-use crate::fixture::{TICK, dedup_key, scatter};
+use super::ledger::Ledger;
+use crate::fixture::{TICK, forged};
 
 /// Another backend with one thing wrong.
 #[derive(Debug)]
 pub(super) struct Faulty {
-    inner: Arc<dyn Backend>,
-    fault: Fault,
+    pub(super) inner: Arc<dyn Backend>,
+    pub(super) fault: Fault,
     /// For what must differ each time.
     count: AtomicU64,
     /// What the last dequeue that found something answered.
     leased: Mutex<Vec<Job>>,
     /// What stats answered first.
     figures: Mutex<Option<QueueStats>>,
+    pub(super) ledger: Ledger,
 }
 
 impl Faulty {
@@ -43,6 +45,7 @@ impl Faulty {
             count: AtomicU64::new(0),
             leased: Mutex::default(),
             figures: Mutex::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -50,105 +53,30 @@ impl Faulty {
         self.fault == fault
     }
 
-    fn next(&self) -> u64 {
+    pub(super) fn next(&self) -> u64 {
         self.count.fetch_add(1, Ordering::Relaxed)
     }
+}
 
-    /// A new job, as a store might misread it.
-    fn misread(&self, job: &mut NewJob) {
+impl Faulty {
+    /// Asks for work, with the books of the ledger if they are wrong.
+    async fn ask(&self, ask: Ask) -> Result<Dequeued> {
         match self.fault {
-            Fault::JobKeyIgnored if job.key.is_some() => {
-                let n = u128::from(scatter(self.next()));
-                job.id = JobId::from_bytes((n << 64 | 1).to_be_bytes());
+            Fault::SlotKept | Fault::SlotFreedTwice | Fault::RateByBucket | Fault::NoticeNeeded => {
+                self.ledger.dequeue(self.fault, &*self.inner, ask).await
             }
-            Fault::DedupIgnored => job.dedup = None,
-            Fault::DedupFolded => {
-                if let Some(dedup) = &mut job.dedup {
-                    let folded = dedup.key.as_str().to_lowercase();
-                    dedup.key = dedup_key(&folded);
-                }
-            }
-            Fault::HoldIgnored => {
-                if let Some(dedup) = &mut job.dedup {
-                    dedup.hold = None;
-                }
-            }
-            Fault::PayloadAsText => {
-                let text = String::from_utf8_lossy(job.payload.as_slice()).into_owned();
-                job.payload = Payload::from(text);
-            }
-            Fault::OptionsLost => job.options = Arc::default(),
-            Fault::TagsLost => job.tags.truncate(1),
-            Fault::ParentUnchecked | Fault::ParentLost => job.parent = None,
-            Fault::FlowLost => job.flow = None,
-            Fault::DependenciesIgnored => job.depends_on.clear(),
-            Fault::RankIgnored => job.order.base = 0,
-            Fault::RankReversed => job.order.base = -job.order.base,
-            Fault::AgeingIgnored => job.order.mode = OrderMode::Ranked,
-            Fault::DueIgnored => job.due = When::Now,
-            Fault::DueLate => {
-                job.due = match job.due {
-                    When::Now => When::Now,
-                    When::After(wait) => When::After(wait.saturating_add(TICK)),
-                    When::At(moment) => When::At(moment.after(TICK)),
-                }
-            }
-            Fault::ExpiryIgnored => job.expires = None,
-            Fault::PartitionPerJob => {
-                job.partition = PartitionKey::new(self.next().to_string()).ok();
-            }
-            _ => {}
+            _ => self.inner.dequeue(ask).await,
         }
     }
 
-    /// A transition, as a store might misread it.
-    async fn misapply(&self, transition: &mut Transition) -> Result<()> {
-        match (self.fault, &mut transition.to) {
-            (Fault::VersionUnchecked, _) => {
-                if let Some(seen) = self.inner.job(&transition.job).await? {
-                    transition.guard.version = seen.job.version;
-                }
-            }
-            (Fault::ResultLost, Target::Ended { result, .. }) => *result = None,
-            (Fault::CourseLost, _) => transition.course = None,
-            (Fault::PlaceLost, Target::Pending { place, .. }) => *place = Place::AtDue,
-            (Fault::PlaceAlwaysKept, Target::Pending { place, .. }) => *place = Place::Kept,
-            (Fault::NewPayloadLost, _) => transition.payload = None,
-            (Fault::ExpiryNeverDropped, _) => transition.expiry = Expiry::Unchanged,
-            _ => {}
+    /// Changes nothing of a job, but its version.
+    async fn touch(&self, job: &JobRef) -> Result<()> {
+        if let Some(seen) = self.inner.job(job).await? {
+            let guard = Guard { version: seen.job.version, lease: LeaseGuard::Any };
+            let stay = Target::Stay { cancel: CancelRequest::Unchanged };
+            self.inner.apply(vec![forged(&seen.job, guard, stay)]).await?;
         }
         Ok(())
-    }
-
-    /// The token of a job's current lease, whoever asks.
-    async fn current_token(&self, job: &JobRef) -> Result<Option<Token>> {
-        let seen = self.inner.job(job).await?;
-        Ok(seen.and_then(|seen| seen.job.lease).map(|lease| lease.token))
-    }
-
-    /// Cleans by the wrong moment.
-    async fn clean_by_enqueue(&self, clean: &Clean, age: Duration) -> Result<u64> {
-        let filter = Filter {
-            queue: Some(clean.queue.clone()),
-            states: vec![clean.state],
-            ..Filter::default()
-        };
-        let query = JobsQuery {
-            filter,
-            direction: Direction::OldestFirst,
-            after: None,
-            limit: clean.limit,
-            detail: Detail::Summary,
-        };
-        let page = self.inner.jobs(query).await?;
-        let horizon = page.now.before(age);
-        let old = page.jobs.iter().filter(|job| job.enqueued_at <= horizon);
-        let remove = old.map(|job| {
-            let guard = Guard { version: job.version, lease: LeaseGuard::Any };
-            crate::fixture::forged(job, guard, Target::Removed)
-        });
-        let answer = self.inner.apply(remove.collect()).await?;
-        Ok(answer.outcomes.len() as u64)
     }
 }
 
@@ -174,6 +102,11 @@ impl Backend for Faulty {
             (Fault::LimitOffByOne, _) => off_by_one(&mut misread.limits.concurrency),
             (Fault::RateOffByOne, Some(Rate { limit, .. })) => *limit += 1,
             (Fault::WindowTooShort, Some(rate)) => rate.period = rate.period.saturating_sub(TICK),
+            (Fault::PartitionOffByOne, _) => {
+                if let Some(partitions) = &mut misread.partitions {
+                    off_by_one(&mut partitions.limits.concurrency);
+                }
+            }
             (Fault::PartitionUnbounded, _) => {
                 if let Some(partitions) = &mut misread.partitions {
                     partitions.limits.concurrency = None;
@@ -187,7 +120,11 @@ impl Backend for Faulty {
             }
             _ => {}
         }
+        let misread = self.ledger.declared(self.fault, &misread);
         let declared = self.inner.declare(&misread).await?;
+        if let (Fault::ConflictIgnored, Declared::Conflict(_)) = (self.fault, &declared) {
+            return Ok(Declared::Updated);
+        }
         if self.has(Fault::PauseForgotten) {
             self.inner.resume(&spec.name).await?;
         }
@@ -202,6 +139,7 @@ impl Backend for Faulty {
     }
 
     async fn resume(&self, queue: &QueueName) -> Result<()> {
+        self.ledger.notice(queue);
         self.inner.resume(queue).await
     }
 
@@ -217,20 +155,31 @@ impl Backend for Faulty {
         for job in &mut jobs {
             self.misread(job);
         }
-        if self.has(Fault::BatchReversed) {
-            jobs.reverse();
+        // The order in which the jobs of the batch are stored.
+        let mut order: Vec<usize> = (0..jobs.len()).collect();
+        match self.fault {
+            Fault::BatchReversed => order.reverse(),
+            Fault::TiesById => order.sort_by_key(|at| jobs[*at].id),
+            _ => {}
         }
-        let mut answer = self.inner.enqueue(jobs).await?;
+        jobs.iter().for_each(|job| self.ledger.notice(&job.queue));
+        let stored = order.iter().map(|at| jobs[*at].clone()).collect();
+        let mut answer = self.inner.enqueue(stored).await?;
         match &mut answer {
-            EnqueueAnswer::Stored { outcomes, unblocked, .. } => match self.fault {
-                Fault::BatchReversed => outcomes.reverse(),
-                Fault::UnblockedForgotten => unblocked.clear(),
-                _ => {}
-            },
-            EnqueueAnswer::Refused { index, jobs, .. } => {
-                if self.has(Fault::BatchHalfStored) {
-                    self.inner.enqueue(jobs[..*index].to_vec()).await?;
+            EnqueueAnswer::Stored { outcomes, unblocked, .. } => {
+                let mut found: Vec<_> = order.iter().zip(std::mem::take(outcomes)).collect();
+                found.sort_by_key(|(at, _)| **at);
+                *outcomes = found.into_iter().map(|(_, outcome)| outcome).collect();
+                if self.has(Fault::UnblockedForgotten) {
+                    unblocked.clear();
                 }
+            }
+            EnqueueAnswer::Refused { index, jobs: back, .. } => {
+                if self.has(Fault::BatchHalfStored) {
+                    self.inner.enqueue(back[..*index].to_vec()).await?;
+                }
+                *index = order[*index];
+                *back = jobs;
             }
         }
         Ok(answer)
@@ -243,7 +192,7 @@ impl Backend for Faulty {
             _ => {}
         }
         let unknown = QueueSpec::new(ask.queue.clone());
-        let mut answer = match self.inner.dequeue(ask).await {
+        let mut answer = match self.ask(ask).await {
             Err(error)
                 if error.kind() == ErrorKind::UnknownQueue
                     && self.has(Fault::UnknownQueueTolerated) =>
@@ -262,6 +211,10 @@ impl Backend for Faulty {
         };
         match self.fault {
             Fault::AnswerReversed => answer.jobs.reverse(),
+            Fault::TiesReversed => answer.jobs.sort_by_key(|job| {
+                let key = job.order_key();
+                (key.primary, key.place, std::cmp::Reverse(key.seq))
+            }),
             Fault::TokenConstant => {
                 for lease in answer.jobs.iter_mut().filter_map(|job| job.lease.as_mut()) {
                     lease.token = Token(1);
@@ -293,7 +246,12 @@ impl Backend for Faulty {
                 _ => {}
             }
         }
-        let (mut outcomes, now) = self.inner.extend(leases).await?;
+        let (mut outcomes, now) = self.inner.extend(leases.clone()).await?;
+        if self.has(Fault::ExtensionRaisesVersion) {
+            for extend in &leases {
+                self.touch(&extend.job).await?;
+            }
+        }
         if self.has(Fault::ExtendAnswersReversed) {
             outcomes.reverse();
         }
@@ -331,6 +289,8 @@ impl Backend for Faulty {
             transitions.reverse();
         }
         let mut answer = self.inner.apply(transitions.clone()).await?;
+        let (inner, outcomes) = (&*self.inner, &answer.outcomes);
+        self.ledger.settled(self.fault, inner, &transitions, outcomes).await?;
         match self.fault {
             Fault::ApplyReversed => answer.outcomes.reverse(),
             Fault::UnblockedForgotten => answer.unblocked.clear(),
@@ -374,6 +334,7 @@ impl Backend for Faulty {
         if self.has(Fault::JobsBeforeGuard) {
             self.inner.enqueue(put.jobs.clone()).await?;
         }
+        self.ledger.notice(&put.record.spec.queue);
         let answer = self.inner.put_repeatable(put.clone()).await?;
         match (self.fault, &answer) {
             (Fault::FiresUnguarded, RepeatablePut::Stale(Some(stored))) => {
@@ -399,6 +360,9 @@ impl Backend for Faulty {
             }
             (Fault::CleanByEnqueue, CleanWhich::OlderThan(age)) => {
                 return self.clean_by_enqueue(&clean, age).await;
+            }
+            (Fault::CleanTakesNeeded, CleanWhich::OlderThan(age)) => {
+                return Ok(self.clean_needed(&clean, age).await? + self.inner.clean(clean).await?);
             }
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! A history lived on a store, operation by operation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use windlass_core::Backend;
 use windlass_core::backend::{
@@ -102,10 +103,10 @@ impl Life {
             Op::Control { job, wish, pace, follow } => {
                 self.control(*job, *wish, *pace, *follow).await
             }
-            Op::Sweep { queue, what, limit, pace, follow } => {
+            Op::Sweep { queue, what, limit, heartbeat, pace, follow } => {
                 let queue = drafting::queue(*queue);
                 let query = OverdueQuery { queue, what: *what, after: None, limit: *limit };
-                self.sweep(query, *pace, *follow).await
+                self.sweep(query, *heartbeat, *pace, *follow).await
             }
             Op::Late { decided, follow } => {
                 let late = decided.iter().filter_map(|pick| nth(&self.decided, *pick).cloned());
@@ -286,14 +287,28 @@ impl Life {
         }
     }
 
-    /// Decides about everything of a kind that is overdue, a page at a time.
-    async fn sweep(&mut self, query: OverdueQuery, pace: Pace, follow: Follow) -> Check {
+    /// Decides about everything of a kind that is overdue, a page at a time,
+    /// perhaps after a heartbeat of those that it found.
+    async fn sweep(
+        &mut self,
+        query: OverdueQuery,
+        heartbeat: Option<Duration>,
+        pace: Pace,
+        follow: Follow,
+    ) -> Check {
         let mut query = query;
         loop {
             let page = self.store.overdue(query.clone()).await?;
             let spec = self.store.model.spec(&query.queue);
             let decide = |job| overdue(job, spec, query.what, page.now);
             let decided = page.jobs.iter().filter_map(decide).collect();
+            if let Some(lease) = heartbeat {
+                let leases = page.jobs.iter().filter_map(|job| {
+                    let (job, token) = (job.reference(), job.lease?.token);
+                    Some(Extend { job, token, lease, progress: None })
+                });
+                self.store.extend(leases.collect()).await?;
+            }
             self.carry_out(decided, pace, follow).await?;
             if page.next.is_none() {
                 return Ok(());

@@ -37,7 +37,7 @@ use windlass_core::model::{Clock, ManualClock};
 
 use crate::harness::{Messages, Ran, Stores, fresh_name, on_a_thread};
 
-pub(crate) use trials::trials;
+pub(crate) use trials::{FOUND, trials};
 
 /// How many histories are lived unless the environment says otherwise.
 const HISTORIES: u64 = 200;

@@ -37,26 +37,85 @@ pub(super) struct History {
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     Advance(Duration),
-    Enqueue { drafts: Vec<Draft>, follow: Follow },
+    Enqueue {
+        drafts: Vec<Draft>,
+        follow: Follow,
+    },
     EnqueueAgain(Pick),
-    Dequeue { queue: Pick, max: u32, lease: Duration },
-    Settle { attempts: Vec<(Held, Ending)>, pace: Pace, follow: Follow },
+    Dequeue {
+        queue: Pick,
+        max: u32,
+        lease: Duration,
+    },
+    Settle {
+        attempts: Vec<(Held, Ending)>,
+        pace: Pace,
+        follow: Follow,
+    },
     Extend(Vec<(Held, Duration, Option<u64>)>),
-    Control { job: Pick, wish: Wish, pace: Pace, follow: Follow },
-    Sweep { queue: Pick, what: Overdue, limit: u32, pace: Pace, follow: Follow },
-    Late { decided: Vec<Pick>, follow: Follow },
-    Step { held: Held, position: u32, outcome: u8 },
-    Declare { queue: Pick, concurrency: Option<u32>, rate: u32, partitions: Option<u32> },
+    Control {
+        job: Pick,
+        wish: Wish,
+        pace: Pace,
+        follow: Follow,
+    },
+    /// A sweep; a heartbeat comes between the look and the decisions.
+    Sweep {
+        queue: Pick,
+        what: Overdue,
+        limit: u32,
+        heartbeat: Option<Duration>,
+        pace: Pace,
+        follow: Follow,
+    },
+    Late {
+        decided: Vec<Pick>,
+        follow: Follow,
+    },
+    Step {
+        held: Held,
+        position: u32,
+        outcome: u8,
+    },
+    Declare {
+        queue: Pick,
+        concurrency: Option<u32>,
+        rate: u32,
+        partitions: Option<u32>,
+    },
     Pause(Pick),
     Resume(Pick),
-    Repeat { queue: Pick, key: Pick, plan: Plan },
-    Fire { queue: Pick, pace: Pace },
+    Repeat {
+        queue: Pick,
+        key: Pick,
+        plan: Plan,
+    },
+    Fire {
+        queue: Pick,
+        pace: Pace,
+    },
     FireLate(Pick),
-    Forget { queue: Pick, key: Pick },
-    Clean { queue: Pick, state: State, which: CleanWhich, limit: u32 },
-    Beat { worker: Pick, leaves: bool },
+    Forget {
+        queue: Pick,
+        key: Pick,
+    },
+    Clean {
+        queue: Pick,
+        state: State,
+        which: CleanWhich,
+        limit: u32,
+    },
+    Beat {
+        worker: Pick,
+        leaves: bool,
+    },
     Look(Pick),
-    List { queue: Option<Pick>, by: By, direction: Direction, page: u32 },
+    List {
+        queue: Option<Pick>,
+        by: By,
+        direction: Direction,
+        page: u32,
+    },
 }
 
 /// Whether what follows from an answer is done at once, or the answer is lost.
@@ -329,6 +388,25 @@ fn by() -> impl Strategy<Value = By> {
     ]
 }
 
+fn sweep() -> impl Strategy<Value = Op> {
+    let what = prop_oneof![
+        2 => Just(Overdue::LostLeases),
+        1 => Just(Overdue::Expired),
+        1 => Just(Overdue::Unblocked),
+    ];
+    let heartbeat = weighted(0.3, length());
+    (0..QUEUES as u8, what, 1..4_u32, heartbeat, pace(), follow()).prop_map(
+        |(queue, what, limit, heartbeat, pace, follow)| Op::Sweep {
+            queue,
+            what,
+            limit,
+            heartbeat,
+            pace,
+            follow,
+        },
+    )
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let queue = || 0..QUEUES as u8;
     let wish = prop_oneof![
@@ -359,10 +437,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => vec(extension, 1..4).prop_map(Op::Extend),
         8 => (any::<Pick>(), wish, pace(), follow())
             .prop_map(|(job, wish, pace, follow)| Op::Control { job, wish, pace, follow }),
-        6 => (queue(), prop::sample::select(&Overdue::ALL[..]), 1..4_u32, pace(), follow())
-            .prop_map(|(queue, what, limit, pace, follow)| {
-                Op::Sweep { queue, what, limit, pace, follow }
-            }),
+        6 => sweep(),
         4 => (vec(any::<Pick>(), 1..4), follow())
             .prop_map(|(decided, follow)| Op::Late { decided, follow }),
         2 => (held(), 0..3_u32, any::<u8>())

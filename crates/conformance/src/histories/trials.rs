@@ -15,7 +15,7 @@ use crate::harness::{Stores, is_missing_allowed};
 const PARTS: u64 = 4;
 
 /// How many histories find a planted fault at the latest.
-const ENOUGH: u64 = 400;
+const ENOUGH: u64 = 600;
 
 /// Planted faults that histories find, whatever the cases do.
 pub(crate) const FOUND: &[Fault] = &[
@@ -27,6 +27,7 @@ pub(crate) const FOUND: &[Fault] = &[
     Fault::ParentUnchecked,
     Fault::DependenciesIgnored,
     Fault::UnblockedForgotten,
+    Fault::TiesById,
     Fault::RankIgnored,
     Fault::AgeingIgnored,
     Fault::DueIgnored,
@@ -39,6 +40,10 @@ pub(crate) const FOUND: &[Fault] = &[
     Fault::VersionUnchecked,
     Fault::StaleExtends,
     Fault::ExtensionAddsUp,
+    Fault::ExtensionRaisesVersion,
+    Fault::LeaseEndsItself,
+    Fault::RunOutUnchecked,
+    Fault::StallUncounted,
     Fault::LostLeasesMissed,
     Fault::SweepBlind,
     Fault::CourseLost,
@@ -48,12 +53,17 @@ pub(crate) const FOUND: &[Fault] = &[
     Fault::LimitOffByOne,
     Fault::RateOffByOne,
     Fault::WindowTooShort,
+    Fault::RateByBucket,
+    Fault::SlotKept,
+    Fault::SlotFreedTwice,
     Fault::LimitsFrozen,
     Fault::PartitionUnbounded,
+    Fault::NoticeNeeded,
     Fault::PauseIgnored,
     Fault::FiresUnguarded,
     Fault::JobsBeforeGuard,
     Fault::CleanByEnqueue,
+    Fault::CleanTakesNeeded,
     Fault::StepUnderStaleLease,
 ];
 

@@ -24,7 +24,8 @@ impl Model {
         let left = |entry: &&Entry| counted.contains(&entry.number) && entry.is_unblocked();
         let mut expected: Vec<_> = self.jobs.iter().filter(left).map(Entry::id).collect();
         let mut named: Vec<_> = answer.unblocked.iter().map(|job| job.id).collect();
-        (expected.sort_unstable(), named.sort_unstable());
+        expected.sort_unstable();
+        named.sort_unstable();
         ensure!(named == expected, "named as unblocked {named:?}, not {expected:?}");
         for job in &answer.unblocked {
             self.meet(job, Detail::Summary)?;

@@ -39,7 +39,8 @@ impl Model {
                 let fresh = |entry: &&Entry| entry.number >= first && entry.is_unblocked();
                 let mut expected: Vec<_> = self.jobs.iter().filter(fresh).map(Entry::id).collect();
                 let mut named: Vec<_> = unblocked.iter().map(|job| job.id).collect();
-                (expected.sort_unstable(), named.sort_unstable());
+                expected.sort_unstable();
+                named.sort_unstable();
                 ensure!(named == expected, "named as unblocked {named:?}, not {expected:?}");
                 for job in unblocked {
                     self.meet(job, Detail::Summary)?;

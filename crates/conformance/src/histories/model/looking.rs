@@ -23,7 +23,8 @@ impl Model {
         let mut found: Vec<_> = answer.iter().map(|job| job.id).collect();
         if query.filter.queue.is_none() {
             // The order is one of each queue.
-            (expected.sort_unstable(), found.sort_unstable());
+            expected.sort_unstable();
+            found.sort_unstable();
         } else if query.direction == Direction::NewestFirst {
             expected.reverse();
         }
