@@ -12,3 +12,4 @@ mod log_size;
 mod secrets;
 mod spans;
 mod transaction;
+mod trouble;

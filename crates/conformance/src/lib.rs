@@ -54,6 +54,11 @@
 //! Beside the cases, each run lives a few hundred random [`histories`], and
 //! shows that they find planted faults as well.
 //!
+//! # One call goes wrong
+//!
+//! [`Troubled`] makes one call of a store fail, lose its answer or come late,
+//! for tests of what is built on a store.
+//!
 //! # The rules
 //!
 //! [`rules`] has the list; `cargo run -p windlass-conformance --bin rules`
@@ -66,7 +71,9 @@ mod fixture;
 mod harness;
 pub mod histories;
 pub mod rules;
+mod troubled;
 
 pub use async_trait::async_trait;
 pub use deaf::Deaf;
 pub use harness::{Case, Stores, all_cases, main, opening, trials};
+pub use troubled::{Trouble, Troubled};
