@@ -32,6 +32,11 @@ pub enum Trouble {
         /// How many.
         calls: u64,
     },
+    /// It takes effect, and is answered late, after as many.
+    AnswerLate {
+        /// How many.
+        calls: u64,
+    },
 }
 
 /// Another backend of which one call goes wrong, counted from 1 over all that
@@ -77,15 +82,25 @@ impl<B: ?Sized> Troubled<B> {
                 Err(away("was not answered"))
             }
             Trouble::Late { calls } => {
-                loop {
-                    // Listened for before it is looked for, so that none is missed.
-                    let next = self.begun.notified();
-                    let passed = self.calls() >= number.saturating_add(calls);
-                    if passed || tokio::time::timeout(PATIENCE, next).await.is_err() {
-                        break;
-                    }
-                }
+                self.gone_by(number, calls).await;
                 call.await
+            }
+            Trouble::AnswerLate { calls } => {
+                let answer = call.await;
+                self.gone_by(number, calls).await;
+                answer
+            }
+        }
+    }
+
+    /// Waits until so many calls have begun after one.
+    async fn gone_by(&self, number: u64, calls: u64) {
+        loop {
+            // Listened for before it is looked for, so that none is missed.
+            let next = self.begun.notified();
+            let passed = self.calls() >= number.saturating_add(calls);
+            if passed || tokio::time::timeout(PATIENCE, next).await.is_err() {
+                return;
             }
         }
     }
