@@ -42,7 +42,7 @@ pub fn problems() -> Vec<String> {
 pub fn table() -> String {
     let width = PLANTED.iter().map(|(fault, _)| fault.name().len()).max().unwrap_or(0);
     let row = |(fault, case): &(Fault, &str)| {
-        let too = if FOUND.contains(fault) { " and histories" } else { "" };
+        let too = if FOUND.iter().any(|(found, _)| found == fault) { " and histories" } else { "" };
         format!("{:width$}  {case}{too}\n", fault.name())
     };
     PLANTED.iter().map(row).collect()

@@ -3,8 +3,8 @@
 //! A history is drawn from a seed: three queues, and up to ninety operations on
 //! them, over the whole of [`Backend`](windlass_core::Backend). It is lived on
 //! a fresh store, and after each operation the answers, and everything that can
-//! be seen of the store, are compared with a [`model`] that works them out the
-//! long way.
+//! be seen of the store, are compared with a model that works them out the long
+//! way.
 //!
 //! A history that fails is shrunk to the operations that it takes, and printed
 //! with its seed. The same seed is the same history, on every store.

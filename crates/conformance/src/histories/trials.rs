@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use libtest_mimic::{Completion, Failed, Trial};
+use proptest::strategy::ValueTree;
 use windlass_core::ErrorKind;
 
 use super::watched::Notes;
@@ -14,57 +15,59 @@ use crate::harness::{Stores, is_missing_allowed};
 /// In how many parts histories are lived, side by side.
 const PARTS: u64 = 4;
 
-/// How many histories find a planted fault at the latest.
+/// How many histories are searched for one that finds a planted fault.
 const ENOUGH: u64 = 600;
 
-/// Planted faults that histories find, whatever the cases do.
-pub(crate) const FOUND: &[Fault] = &[
-    Fault::BatchReversed,
-    Fault::JobKeyIgnored,
-    Fault::DedupIgnored,
-    Fault::HoldIgnored,
-    Fault::PayloadAsText,
-    Fault::ParentUnchecked,
-    Fault::DependenciesIgnored,
-    Fault::UnblockedForgotten,
-    Fault::TiesById,
-    Fault::RankIgnored,
-    Fault::AgeingIgnored,
-    Fault::DueIgnored,
-    Fault::ExpiryIgnored,
-    Fault::AgainNever,
-    Fault::AgainLate,
-    Fault::SameJobsAgain,
-    Fault::TokenConstant,
-    Fault::TokenUnchecked,
-    Fault::VersionUnchecked,
-    Fault::StaleExtends,
-    Fault::ExtensionAddsUp,
-    Fault::ExtensionRaisesVersion,
-    Fault::LeaseEndsItself,
-    Fault::RunOutUnchecked,
-    Fault::StallUncounted,
-    Fault::LostLeasesMissed,
-    Fault::SweepBlind,
-    Fault::CourseLost,
-    Fault::PlaceLost,
-    Fault::PlaceAlwaysKept,
-    Fault::FirstFailureStops,
-    Fault::LimitOffByOne,
-    Fault::RateOffByOne,
-    Fault::WindowTooShort,
-    Fault::RateByBucket,
-    Fault::SlotKept,
-    Fault::SlotFreedTwice,
-    Fault::LimitsFrozen,
-    Fault::PartitionUnbounded,
-    Fault::NoticeNeeded,
-    Fault::PauseIgnored,
-    Fault::FiresUnguarded,
-    Fault::JobsBeforeGuard,
-    Fault::CleanByEnqueue,
-    Fault::CleanTakesNeeded,
-    Fault::StepUnderStaleLease,
+/// Planted faults that histories find, whatever the cases do, each with the seed
+/// to begin with: others take longer to find it. What histories are like changes
+/// with `op.rs`.
+pub(crate) const FOUND: &[(Fault, u64)] = &[
+    (Fault::BatchReversed, 0),
+    (Fault::JobKeyIgnored, 0),
+    (Fault::DedupIgnored, 0),
+    (Fault::HoldIgnored, 0),
+    (Fault::PayloadAsText, 0),
+    (Fault::ParentUnchecked, 1),
+    (Fault::DependenciesIgnored, 1),
+    (Fault::UnblockedForgotten, 9),
+    (Fault::TiesById, 0),
+    (Fault::RankIgnored, 0),
+    (Fault::AgeingIgnored, 1),
+    (Fault::DueIgnored, 1),
+    (Fault::ExpiryIgnored, 0),
+    (Fault::AgainNever, 1),
+    (Fault::AgainLate, 1),
+    (Fault::SameJobsAgain, 1),
+    (Fault::TokenConstant, 6),
+    (Fault::TokenUnchecked, 1),
+    (Fault::VersionUnchecked, 1),
+    (Fault::StaleExtends, 79),
+    (Fault::ExtensionAddsUp, 1),
+    (Fault::ExtensionRaisesVersion, 1),
+    (Fault::LeaseEndsItself, 9),
+    (Fault::RunOutUnchecked, 129),
+    (Fault::StallUncounted, 6),
+    (Fault::LostLeasesMissed, 6),
+    (Fault::SweepBlind, 153),
+    (Fault::CourseLost, 1),
+    (Fault::PlaceLost, 6),
+    (Fault::PlaceAlwaysKept, 1),
+    (Fault::FirstFailureStops, 1),
+    (Fault::LimitOffByOne, 0),
+    (Fault::RateOffByOne, 2),
+    (Fault::WindowTooShort, 2),
+    (Fault::RateByBucket, 2),
+    (Fault::SlotKept, 80),
+    (Fault::SlotFreedTwice, 1),
+    (Fault::LimitsFrozen, 1),
+    (Fault::PartitionUnbounded, 0),
+    (Fault::NoticeNeeded, 10),
+    (Fault::PauseIgnored, 1),
+    (Fault::FiresUnguarded, 9),
+    (Fault::JobsBeforeGuard, 92),
+    (Fault::CleanByEnqueue, 38),
+    (Fault::CleanTakesNeeded, 38),
+    (Fault::StepUnderStaleLease, 312),
 ];
 
 /// Histories on these stores, and the proof that they find faults.
@@ -79,11 +82,11 @@ pub(crate) fn trials(stores: &Arc<dyn Stores>) -> Vec<Trial> {
         let stores = Arc::clone(stores);
         trials.push(Trial::ignorable_test(name, move || judge(&stores, seeds)));
     }
-    for fault in FOUND {
+    for (fault, seed) in FOUND {
         let name = format!("histories::{}_is_found", fault.name());
         let stores: Arc<dyn Stores> =
             Arc::new(FaultyStores { stores: Arc::clone(stores), fault: *fault });
-        trials.push(Trial::ignorable_test(name, move || found(&stores)));
+        trials.push(Trial::ignorable_test(name, move || found(&stores, *seed)));
     }
     trials
 }
@@ -99,12 +102,11 @@ fn judge(stores: &Arc<dyn Stores>, seeds: Range<u64>) -> Result<Completion, Fail
     Ok(Completion::Completed)
 }
 
-/// The test that some history finds what is wrong with a store.
-fn found(stores: &Arc<dyn Stores>) -> Result<Completion, Failed> {
-    for seed in 0..ENOUGH {
-        let (_, tree) = tree(seed);
-        let history = proptest::strategy::ValueTree::current(&tree);
-        match attempt(stores, &history, Notes::None) {
+/// The test that some history finds what is wrong with a store, the one of this
+/// seed or another.
+fn found(stores: &Arc<dyn Stores>, seed: u64) -> Result<Completion, Failed> {
+    for seed in std::iter::once(seed).chain(0..ENOUGH) {
+        match attempt(stores, &tree(seed).1.current(), Notes::None) {
             Ok(_) => {}
             Err(Broken::Rule(_)) => return Ok(Completion::Completed),
             Err(away) => return unless_missing(&away),

@@ -172,7 +172,8 @@ impl Watched {
 
     pub(super) async fn clean(&mut self, clean: Clean) -> Check {
         let answer = self.backend.clean(clean.clone()).await.map_err(failed)?;
-        let left = self.pages(of_queue(&clean.queue, Detail::Summary)).await?;
+        let of_queue = Filter { queue: Some(clean.queue.clone()), ..Filter::default() };
+        let left = self.pages(everything(of_queue, Detail::Summary)).await?;
         let left: Vec<JobId> = left.iter().map(|job| job.id).collect();
         self.model.clean(&clean, answer, &left)?;
         self.note(|_| format!("cleaned {answer}"));
@@ -225,17 +226,21 @@ impl Watched {
         let queues = self.backend.queues().await.map_err(failed)?;
         self.model.queues(&queues)?;
         for queue in queues {
-            let name = queue.spec.name;
-            let query = of_queue(&name, Detail::Full);
-            let jobs = self.pages(query.clone()).await?;
-            self.model.jobs(&query, &jobs)?;
-            let stats = self.backend.stats(&name).await.map_err(failed)?;
+            let stats = self.backend.stats(&queue.spec.name).await.map_err(failed)?;
             self.model.stats(&stats)?;
-            self.note(|model| {
+            self.note(|_| {
                 let (counts, leases, starts) = (stats.jobs, stats.leases, stats.starts_in_window);
-                format!("{name:?} {counts:?} {leases} {starts}\n{}", model.plainly(&jobs))
+                format!("{:?} {counts:?} {leases} {starts}", stats.queue)
             });
         }
+        let query = everything(Filter::default(), Detail::Full);
+        let mut jobs = self.pages(query.clone()).await?;
+        self.model.jobs(&query, &jobs)?;
+        self.note(|model| {
+            // Only the order of each queue is fixed.
+            jobs.sort_by(|a, b| a.queue.cmp(&b.queue));
+            model.plainly(&jobs)
+        });
         Ok(())
     }
 }
@@ -258,12 +263,6 @@ impl Model {
     }
 }
 
-fn of_queue(queue: &QueueName, detail: Detail) -> JobsQuery {
-    JobsQuery {
-        filter: Filter { queue: Some(queue.clone()), ..Filter::default() },
-        direction: Direction::OldestFirst,
-        after: None,
-        limit: PAGE,
-        detail,
-    }
+fn everything(filter: Filter, detail: Detail) -> JobsQuery {
+    JobsQuery { filter, direction: Direction::OldestFirst, after: None, limit: PAGE, detail }
 }

@@ -18,17 +18,17 @@ impl Model {
 
     /// All the pages of a listing, one behind the other.
     pub(in super::super) fn jobs(&mut self, query: &JobsQuery, answer: &[Job]) -> Check {
-        let of = |entry: &&Entry| self.fits(entry, &query.filter);
-        let mut expected: Vec<_> = self.jobs.iter().filter(of).map(Entry::id).collect();
-        let mut found: Vec<_> = answer.iter().map(|job| job.id).collect();
-        if query.filter.queue.is_none() {
-            // The order is one of each queue.
-            expected.sort_unstable();
-            found.sort_unstable();
-        } else if query.direction == Direction::NewestFirst {
-            expected.reverse();
+        // The order is one of each queue.
+        for name in self.queues.keys() {
+            let fits = |entry: &&Entry| entry.job.queue == *name && self.fits(entry, &query.filter);
+            let mut expected: Vec<_> = self.jobs.iter().filter(fits).map(Entry::id).collect();
+            if query.direction == Direction::NewestFirst {
+                expected.reverse();
+            }
+            let of = answer.iter().filter(|job| job.queue == *name);
+            let found: Vec<_> = of.map(|job| job.id).collect();
+            ensure!(found == expected, "{query:?} found {found:?}, not {expected:?}");
         }
-        ensure!(found == expected, "{query:?} found {found:?}, not {expected:?}");
         answer.iter().try_for_each(|job| self.meet(job, query.detail))
     }
 
