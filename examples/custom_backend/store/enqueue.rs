@@ -54,8 +54,8 @@ impl Store<'_> {
         Ok(Ok((outcomes, blocked.into_iter().map(|(_, id)| id).collect())))
     }
 
-    /// Stores one job. Of one that exists nothing else is looked at: the same
-    /// batch again is no error, whatever has become of what it names.
+    /// Stores one job. Of one that will not be stored nothing else is looked at:
+    /// the same batch again is no error, whatever has become of what it names.
     fn store(&mut self, job: &NewJob) -> Result<std::result::Result<Enqueued, Refusal>> {
         if self.find_queue(&job.queue)?.is_none() {
             return Ok(Err(Refusal::UnknownQueue(job.queue.clone())));
@@ -63,11 +63,6 @@ impl Store<'_> {
         if let Some(existing) = self.load(job.id)? {
             let taken = existing.queue != job.queue;
             return Ok(if taken { Err(Refusal::IdTaken(job.id)) } else { Ok(Enqueued::Existing) });
-        }
-        if let Some(Parent { job: parent, token }) = &job.parent
-            && !self.holds(parent, *token)?
-        {
-            return Ok(Err(Refusal::StaleParent(parent.clone())));
         }
         if let Some(dedup) = &job.dedup
             && let Some(holder) = self.holder(&job.queue, &dedup.key)?
@@ -79,6 +74,11 @@ impl Store<'_> {
                 // A job that has ended has a key until some moment only.
                 (until, _) => Enqueued::Held { by: holder.by, until: until.unwrap_or(self.now) },
             }));
+        }
+        if let Some(Parent { job: parent, token }) = &job.parent
+            && !self.holds(parent, *token)?
+        {
+            return Ok(Err(Refusal::StaleParent(parent.clone())));
         }
 
         let mut record = Record::new(job, self.next("job")?, self.now);
