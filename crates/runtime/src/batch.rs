@@ -18,6 +18,9 @@ use tokio::sync::oneshot;
 /// How much goes in one call at most, in whatever the callers weigh.
 const MAX_WEIGHT: usize = 10_000;
 
+/// How many turns of the scheduler a batch waits for callers at most.
+const TURNS: usize = 8;
+
 /// One caller's part of a batch.
 pub(crate) struct Call<I, O> {
     /// What it wants.
@@ -125,10 +128,7 @@ impl<I: Send + 'static, O: Send + 'static> Runner<I, O> {
         loop {
             if let Some(call) = next {
                 call.await;
-                // Those who were just answered may come again at once: with
-                // them, the next batch is twice as large as without. It costs
-                // the others no more than a turn of the scheduler.
-                tokio::task::yield_now().await;
+                self.let_come().await;
             }
             match self.of.next() {
                 Some(batch) => next = Some((self.of.flush)(batch)),
@@ -136,6 +136,21 @@ impl<I: Send + 'static, O: Send + 'static> Runner<I, O> {
             }
         }
         self.done = true;
+    }
+
+    /// Lets those who were just answered come again: most do so at once, and
+    /// with them the next batch is twice as large as without. As long as each
+    /// turn of the scheduler brings somebody, the next one may too.
+    async fn let_come(&self) {
+        let mut waiting = self.of.lock().waiting.len();
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+            let now = self.of.lock().waiting.len();
+            if now == waiting {
+                return;
+            }
+            waiting = now;
+        }
     }
 }
 
