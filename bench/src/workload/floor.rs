@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
+use super::latency::EVERY;
 use crate::options::Options;
 use crate::report::{Report, per_second};
 
@@ -15,6 +16,10 @@ const BATCHES: [usize; 2] = [100, 1000];
 
 /// One by one, so many times fewer jobs: each waits for the disk.
 const LONE_PART: usize = 50;
+
+/// How many one by one at the pace of `latency`, after which the machine is as
+/// cold as there.
+const PACED: usize = 100;
 
 /// A bare queue: priority, moment, lease and acknowledgement, and no other
 /// rule.
@@ -48,6 +53,15 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         bare.enqueue(n, 1, &payload)?;
     }
     report = report.with("enqueue_1_jobs_per_s", per_second(lone, begun.elapsed()));
+    let mut paced = Vec::with_capacity(PACED);
+    for n in lone..lone + PACED {
+        tokio::time::sleep(EVERY).await;
+        let begun = Instant::now();
+        bare.enqueue(n, 1, &payload)?;
+        paced.push(begun.elapsed());
+    }
+    paced.sort_unstable();
+    report = report.with("enqueue_paced_p50_ms", paced[PACED / 2].as_secs_f64() * 1000.0);
     for batch in BATCHES {
         let mut bare = open(options, batch)?;
         let begun = Instant::now();

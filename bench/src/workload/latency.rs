@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::store::{Store, check_done};
 
 /// How often a job comes.
-const EVERY: Duration = Duration::from_millis(20);
+pub(super) const EVERY: Duration = Duration::from_millis(20);
 
 /// When each job was begun to be enqueued, and when it started.
 type Times = Mutex<Vec<(Instant, Option<Instant>)>>;
