@@ -9,6 +9,7 @@
 //! served on its own thread, and there is nothing to share.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 
@@ -36,6 +37,9 @@ type Flush<I, O> = dyn Fn(Vec<Call<I, O>>) -> BoxFuture<'static, ()> + Send + Sy
 pub(crate) struct Batcher<I, O> {
     flush: Box<Flush<I, O>>,
     state: Mutex<State<I, O>>,
+    /// What [`State::under_way`] was a moment ago, for those who need not wait
+    /// for the lock to know. Who is wrong about it goes alone, or looks again.
+    busy: AtomicBool,
 }
 
 struct State<I, O> {
@@ -51,7 +55,8 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         flush: impl Fn(Vec<Call<I, O>>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let state = State { waiting: VecDeque::new(), under_way: false };
-        Arc::new(Self { flush: Box::new(flush), state: Mutex::new(state) })
+        let (flush, state) = (Box::new(flush), Mutex::new(state));
+        Arc::new(Self { flush, state, busy: AtomicBool::new(false) })
     }
 
     /// Takes part in the next call. The call happens even if the receiver is
@@ -59,7 +64,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     pub(crate) fn submit(self: &Arc<Self>, input: I, weight: usize) -> oneshot::Receiver<O> {
         let (reply, answer) = oneshot::channel();
         let call = Call { input, reply, weight };
-        {
+        if self.busy.load(Ordering::Relaxed) {
             let mut state = self.lock();
             if state.under_way {
                 state.waiting.push_back(call);
@@ -76,7 +81,11 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// Lets a task go on with a call that has suspended, so that a caller who
     /// is dropped half-way drops nobody else's call.
     fn hand_over(self: &Arc<Self>, call: BoxFuture<'static, ()>) {
-        let first = !std::mem::replace(&mut self.lock().under_way, true);
+        let first = {
+            let mut state = self.lock();
+            self.busy.store(true, Ordering::Relaxed);
+            !std::mem::replace(&mut state.under_way, true)
+        };
         if first {
             Runner::spawn(self, Some(call));
         } else {
@@ -91,6 +100,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
             state.under_way = false;
+            self.busy.store(false, Ordering::Relaxed);
             return None;
         }
         let mut weight = 0;
@@ -166,6 +176,7 @@ impl<I: Send + 'static, O: Send + 'static> Drop for Runner<I, O> {
         let abandoned = {
             let mut state = self.of.lock();
             state.under_way = false;
+            self.of.busy.store(false, Ordering::Relaxed);
             std::mem::take(&mut state.waiting)
         };
         // Outside the lock: who learns of it may ask again at once.

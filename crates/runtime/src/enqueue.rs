@@ -297,7 +297,7 @@ impl<J> Enqueue<J> {
         let on_duplicate = request.dedup.as_ref().map(|d| d.on_duplicate).unwrap_or_default();
         let job = enqueue(self.queue.spec(), request)?;
         check_graph(std::slice::from_ref(&job))?;
-        let client = self.queue.client().clone();
+        let client = self.queue.into_client();
         Ok(Prepared { client, job, on_duplicate, marker: PhantomData })
     }
 

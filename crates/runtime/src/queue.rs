@@ -143,6 +143,10 @@ impl Queue {
         &self.spec
     }
 
+    pub(crate) fn into_client(self) -> Client {
+        self.client
+    }
+
     /// The client it belongs to.
     #[must_use]
     pub fn client(&self) -> &Client {
