@@ -8,6 +8,7 @@
 mod batch;
 mod client;
 mod context;
+mod encode;
 mod enqueue;
 mod error;
 mod flow;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use windlass_core::decide::{Outcome, Retryable};
 use windlass_core::model::{FailureKind, Payload, Timestamp, When};
 
-use crate::enqueue::encode;
+use crate::encode::encode;
 use crate::error::Result;
 
 /// Why a handler did not succeed, and what should follow.

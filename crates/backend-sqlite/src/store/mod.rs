@@ -13,6 +13,7 @@ mod dependencies;
 mod dequeue;
 pub(crate) mod enqueue;
 mod inbox;
+mod insert;
 pub(crate) mod lane;
 mod lease;
 mod limits;
