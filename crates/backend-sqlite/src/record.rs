@@ -20,6 +20,9 @@ pub(crate) const LANE: usize = 3;
 pub(crate) const TOKEN: usize = 5;
 pub(crate) const KEY1: usize = 6;
 pub(crate) const HOOKS: usize = 7;
+pub(crate) const SORT: usize = 8;
+pub(crate) const PLACE: usize = 10;
+pub(crate) const PARTITION: usize = 18;
 pub(crate) const EXPIRES: usize = 17;
 
 /// What stands for the start of a job that has never started.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 
 use futures_util::future::BoxFuture;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
 
 /// How much goes in one call at most, in whatever the callers weigh.
@@ -37,15 +38,17 @@ type Flush<I, O> = dyn Fn(Vec<Call<I, O>>) -> BoxFuture<'static, ()> + Send + Sy
 pub(crate) struct Batcher<I, O> {
     flush: Box<Flush<I, O>>,
     state: Mutex<State<I, O>>,
-    /// What [`State::under_way`] was a moment ago, for those who need not wait
+    /// Whether something was under way a moment ago, for those who need not wait
     /// for the lock to know. Who is wrong about it goes alone, or looks again.
     busy: AtomicBool,
 }
 
 struct State<I, O> {
     waiting: VecDeque<Call<I, O>>,
-    /// Whether a task carries out what waits.
-    under_way: bool,
+    /// The runtime whose task carries out what waits, if there is one. Only
+    /// callers of the same runtime wait for it: another one may stand still
+    /// while they do not.
+    under_way: Option<Id>,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
@@ -54,7 +57,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     pub(crate) fn new(
         flush: impl Fn(Vec<Call<I, O>>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let state = State { waiting: VecDeque::new(), under_way: false };
+        let state = State { waiting: VecDeque::new(), under_way: None };
         let (flush, state) = (Box::new(flush), Mutex::new(state));
         Arc::new(Self { flush, state, busy: AtomicBool::new(false) })
     }
@@ -65,8 +68,9 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         let (reply, answer) = oneshot::channel();
         let call = Call { input, reply, weight };
         if self.busy.load(Ordering::Relaxed) {
+            let here = Handle::current().id();
             let mut state = self.lock();
-            if state.under_way {
+            if state.under_way == Some(here) {
                 state.waiting.push_back(call);
                 return answer;
             }
@@ -81,16 +85,19 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// Lets a task go on with a call that has suspended, so that a caller who
     /// is dropped half-way drops nobody else's call.
     fn hand_over(self: &Arc<Self>, call: BoxFuture<'static, ()>) {
+        let here = Handle::current().id();
         let first = {
             let mut state = self.lock();
             self.busy.store(true, Ordering::Relaxed);
-            !std::mem::replace(&mut state.under_way, true)
+            let first = state.under_way.is_none();
+            state.under_way.get_or_insert(here);
+            first
         };
         if first {
             Runner::spawn(self, Some(call));
         } else {
-            // Another caller's call suspended at the same time, and its task
-            // serves those that wait.
+            // Another caller's call is under way, and its task serves those
+            // that wait.
             tokio::spawn(call);
         }
     }
@@ -99,7 +106,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     fn next(&self) -> Option<Vec<Call<I, O>>> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
-            state.under_way = false;
+            state.under_way = None;
             self.busy.store(false, Ordering::Relaxed);
             return None;
         }
@@ -122,18 +129,31 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
 
 /// Carries out calls while there are any. If one of them panics, its own
 /// callers learn that they will not be answered, and those that wait go on in
-/// another task. If the runtime ends, all of them learn it.
+/// another task. If the runtime ends, all of them learn it: they are of the same
+/// runtime.
 struct Runner<I: Send + 'static, O: Send + 'static> {
     of: Arc<Batcher<I, O>>,
-    done: bool,
+    stage: Stage,
+}
+
+/// How far a runner has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its task has not been polled.
+    New,
+    /// It carries out calls.
+    Running,
+    /// Nothing is under way any more.
+    Done,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Runner<I, O> {
     fn spawn(of: &Arc<Batcher<I, O>>, first: Option<BoxFuture<'static, ()>>) {
-        tokio::spawn(Self { of: Arc::clone(of), done: false }.run(first));
+        tokio::spawn(Self { of: Arc::clone(of), stage: Stage::New }.run(first));
     }
 
     async fn run(mut self, first: Option<BoxFuture<'static, ()>>) {
+        self.stage = Stage::Running;
         let mut next = first;
         loop {
             if let Some(call) = next {
@@ -145,7 +165,7 @@ impl<I: Send + 'static, O: Send + 'static> Runner<I, O> {
                 None => break,
             }
         }
-        self.done = true;
+        self.stage = Stage::Done;
     }
 
     /// Lets those who were just answered come again: most do so at once, and
@@ -166,16 +186,19 @@ impl<I: Send + 'static, O: Send + 'static> Runner<I, O> {
 
 impl<I: Send + 'static, O: Send + 'static> Drop for Runner<I, O> {
     fn drop(&mut self) {
-        if self.done {
+        if self.stage == Stage::Done {
             return;
         }
-        if std::thread::panicking() {
+        // A task that was never polled is dropped by a runtime that ends: there
+        // the next one would be too, without end.
+        let panicked = self.stage == Stage::Running && std::thread::panicking();
+        if panicked && Handle::try_current().is_ok() {
             Self::spawn(&self.of, None);
             return;
         }
         let abandoned = {
             let mut state = self.of.lock();
-            state.under_way = false;
+            state.under_way = None;
             self.of.busy.store(false, Ordering::Relaxed);
             std::mem::take(&mut state.waiting)
         };
@@ -275,5 +298,48 @@ mod tests {
         // Nobody else has to suffer, neither meanwhile nor afterwards.
         assert_eq!(waiting.await, Ok(6));
         assert_eq!(batcher.submit(7, 1).await, Ok(7));
+    }
+
+    fn standing_still() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    #[test]
+    fn a_runtime_that_stands_still_keeps_no_caller_of_another_one_waiting() {
+        let batcher = Batcher::new(|batch| {
+            async move {
+                tokio::task::yield_now().await;
+                for Call { input, reply, .. } in batch {
+                    let _ = reply.send(input);
+                }
+            }
+            .boxed()
+        });
+        let (one, two) = (standing_still(), standing_still());
+        for round in 0..20 {
+            // As soon as it has its answer, nobody drives the first one.
+            assert_eq!(one.block_on(async { batcher.submit(round, 1).await }), Ok(round));
+            assert_eq!(two.block_on(async { batcher.submit(round, 1).await }), Ok(round));
+        }
+        drop(one);
+        assert_eq!(two.block_on(async { batcher.submit(7, 1).await }), Ok(7));
+    }
+
+    #[test]
+    fn a_runtime_that_ends_in_a_panic_with_a_call_under_way_ends_no_other() {
+        let gate = Arc::new(Semaphore::new(0));
+        let batcher = doubling(Some(Arc::clone(&gate)), Arc::default());
+        let unlucky = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let runtime = standing_still();
+            runtime.block_on(async {
+                let _under_way = batcher.submit(1, 1);
+                let _waiting = batcher.submit(2, 1);
+                tokio::task::yield_now().await;
+                panic!("a failed assertion of somebody's test");
+            });
+        }));
+        assert!(unlucky.is_err());
+        gate.add_permits(100);
+        assert_eq!(standing_still().block_on(async { batcher.submit(3, 1).await }), Ok(6));
     }
 }

@@ -11,8 +11,8 @@ use super::lane::{self, Known, hook};
 use super::limits::QueueRoom;
 use super::query::{MANY, Query};
 use super::{Leased, Queue, Store};
-use crate::error::Outcome;
-use crate::record::{HOOKS, TOKEN, signed, unsigned};
+use crate::error::{Fail, Outcome, is_damaged};
+use crate::record::{HOOKS, PARTITION, PLACE, SORT, TOKEN, signed, unsigned};
 
 /// How many jobs one call may lease.
 const MAX: u32 = 10_000;
@@ -37,6 +37,8 @@ fn next_token(last: u64, seq: i64) -> Token {
 struct Candidates {
     jobs: Vec<Job>,
     stands: Vec<Standing>,
+    /// How many rows were read, those that nobody can read among them.
+    read: usize,
 }
 
 /// What the model does not say of a job that is to be leased.
@@ -119,8 +121,9 @@ impl Store<'_> {
             if missing == 0 {
                 return Ok(jobs);
             }
-            let mut found = self.candidates(Query::ReadReady, params![queue.id, missing])?;
-            let last_page = found.jobs.len() < missing as usize;
+            let mut found =
+                self.candidates(Query::ReadReady, params![queue.id, missing], queue.id)?;
+            let last_page = found.read < missing as usize;
             self.park_expired(&mut found, queue)?;
             if let (Some(last), Some(stand)) = (found.jobs.last(), found.stands.last()) {
                 // With the expired ones gone, these are the first.
@@ -149,7 +152,7 @@ impl Store<'_> {
         if !found.jobs.iter().any(|job| self.is_expired(expiring(job))) {
             return Ok(());
         }
-        let Candidates { jobs, stands } = std::mem::take(found);
+        let Candidates { jobs, stands, .. } = std::mem::take(found);
         for (job, stand) in jobs.into_iter().zip(stands) {
             if self.is_expired(expiring(&job)) {
                 self.park(&job, stand.seq, queue, lane::READY)?;
@@ -169,7 +172,10 @@ impl Store<'_> {
             let Some((partition, seq)) = self.next_to_start(queue)? else {
                 break;
             };
-            let mut found = self.candidates(Query::ReadJob, [seq])?;
+            let mut found = self.candidates(Query::ReadJob, [seq], queue.id)?;
+            if found.jobs.is_empty() {
+                continue;
+            }
             self.statements.get(Query::LeaveLine)?.execute([seq])?;
             self.lease(&mut found, queue, ask, lane::IN_LINE)?;
             jobs.append(&mut found.jobs);
@@ -264,19 +270,68 @@ impl Store<'_> {
         Ok(None)
     }
 
-    fn candidates(&mut self, query: Query, params: impl rusqlite::Params) -> Outcome<Candidates> {
+    /// Reads jobs to be leased. Rows that nobody can read leave the order, so
+    /// that they hold up nothing behind them.
+    fn candidates(
+        &mut self,
+        query: Query,
+        params: impl rusqlite::Params,
+        queue: i64,
+    ) -> Outcome<Candidates> {
         let now = self.now;
         let mut found = Candidates::default();
+        let mut damaged = Vec::new();
         let mut rows = self.statements.get(query)?.query(params)?;
         while let Some(row) = rows.next()? {
-            found.stands.push(Standing {
-                seq: row.get(0)?,
-                token: unsigned(row.get(TOKEN)?),
-                hooks: row.get(HOOKS)?,
-            });
-            found.jobs.push(self.codec.whole_job(row, now)?);
+            found.read += 1;
+            match self.codec.whole_job(row, now) {
+                Ok(job) => {
+                    found.jobs.push(job);
+                    found.stands.push(Standing {
+                        seq: row.get(0)?,
+                        token: unsigned(row.get(TOKEN)?),
+                        hooks: row.get(HOOKS)?,
+                    });
+                }
+                Err(Fail::Broken(error)) if is_damaged(&error) => {
+                    let partition: Option<String> = row.get(PARTITION)?;
+                    let entry: (i64, i64, i64, _) =
+                        (row.get(0)?, row.get(SORT)?, row.get(PLACE)?, partition);
+                    damaged.push((entry, error));
+                }
+                Err(fail) => return Err(fail),
+            }
+        }
+        drop(rows);
+        for ((seq, sort, place, partition), _) in &damaged {
+            self.set_aside(queue, *seq, (*sort, *place), partition.as_ref())?;
+        }
+        if let Some((_, error)) = damaged.first() {
+            self.tell_unreadable("jobs", damaged.len(), error);
         }
         Ok(found)
+    }
+
+    /// Takes a job that nobody can read out of the order, as [`Store::park`]
+    /// does one that has expired.
+    fn set_aside(
+        &mut self,
+        queue: i64,
+        seq: i64,
+        (sort, place): (i64, i64),
+        partition: Option<&String>,
+    ) -> Outcome<()> {
+        self.statements.get(Query::ParkJob)?.execute([seq])?;
+        if let Some(partition) = partition {
+            self.statements
+                .get(Query::DeleteLine)?
+                .execute(params![queue, partition, sort, place, seq])?;
+            self.unjudge(queue, partition);
+        } else {
+            self.statements.get(Query::DeleteReady)?.execute(params![queue, sort, place, seq])?;
+            self.statements.get(Query::DeleteAged)?.execute(params![queue, place, seq])?;
+        }
+        Ok(())
     }
 
     fn is_expired(&self, expiring: Option<i64>) -> bool {

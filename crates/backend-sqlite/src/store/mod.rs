@@ -27,6 +27,8 @@ pub(crate) mod reader;
 mod repeatables;
 mod seldom;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod workers;
 pub(crate) mod writer;
 
@@ -136,6 +138,8 @@ impl<'c> Store<'c> {
     /// Forgets what may not be so, after a transaction has failed.
     pub(crate) fn forget(&mut self) {
         self.codec.forget_queues();
+        // A version that was rolled back is reached again, by other changes.
+        self.leased.clear();
         self.begin(Since::Unknown);
     }
 

@@ -7,7 +7,8 @@ use windlass_core::backend::{
 };
 use windlass_core::decide::{overdue, repeat};
 use windlass_core::model::{
-    JobOptions, JobTemplate, JobType, Missed, Overlap, Payload, Repeatable, RepeatableKey, State,
+    JobOptions, JobTemplate, JobType, Missed, Overlap, PartitionKey, Partitions, Payload,
+    QueueSpec, Repeatable, RepeatableKey, State,
 };
 use windlass_core::schedule::Schedule;
 use windlass_core::{Backend, BackendExt};
@@ -141,4 +142,38 @@ async fn a_repeatable_that_nobody_can_read_keeps_no_other_from_firing_and_tells_
     let told = format!("{of_queue:#} {of_queue:?}");
     assert!(told.contains("a repeatable that no version of this program writes"), "{told}");
     assert!(!told.contains("CANARY"), "{told}");
+}
+
+#[tokio::test]
+async fn a_row_that_nobody_can_read_at_the_head_of_a_queue_holds_nothing_up() {
+    let home = Home::new();
+    let backend = home.open().await;
+    declare(&backend).await;
+    backend.enqueue((0..3).map(numbered).collect()).await.unwrap();
+    home.connection()
+        .execute_batch("UPDATE windlass_jobs SET options = X'ff' WHERE seq = 1")
+        .unwrap();
+    assert_eq!(dequeue(&backend, 1).await.jobs.len(), 1, "the one behind it");
+    assert_eq!(dequeue(&backend, 9).await.jobs.len(), 1);
+    assert_eq!(dequeue(&backend, 9).await.jobs.len(), 0);
+    assert_eq!(count(&backend, State::Waiting).await, 1, "it is still there");
+}
+
+#[tokio::test]
+async fn a_row_that_nobody_can_read_at_the_head_of_a_line_holds_nothing_up() {
+    let home = Home::new();
+    let backend = home.open().await;
+    let spec = QueueSpec { partitions: Some(Partitions::default()), ..QueueSpec::new(queue()) };
+    backend.declare(&spec).await.unwrap();
+    let in_line = |number| {
+        let mut job = numbered(number);
+        job.partition = Some(PartitionKey::new("p").unwrap());
+        job
+    };
+    backend.enqueue((0..2).map(in_line).collect()).await.unwrap();
+    home.connection()
+        .execute_batch("UPDATE windlass_jobs SET options = X'ff' WHERE seq = 1")
+        .unwrap();
+    let leased = dequeue(&backend, 9).await.jobs;
+    assert_eq!(leased.iter().map(|job| job.seq).collect::<Vec<_>>(), [2]);
 }
