@@ -5,17 +5,7 @@ use windlass_core::model::{
     DedupKey, InvalidName, JobKey, JobType, PartitionKey, QueueName, RepeatableKey, StepName, Tag,
 };
 
-/// Pseudo-random numbers that are the same in every run: Marsaglia's xorshift.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % bound as u64).expect("below a usize")
-    }
-}
+use crate::numbers::Numbers;
 
 const PIECES: [&str; 32] = [
     "a",

@@ -6,21 +6,7 @@ use jiff::tz::TimeZoneDatabase;
 use windlass_core::model::time::Timestamp;
 use windlass_core::schedule::Schedule;
 
-/// Pseudo-random numbers that are the same in every run: Marsaglia's xorshift.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % bound as u64).expect("below a usize")
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.below(from.len())]
-    }
-}
+use crate::numbers::Numbers;
 
 /// The ends of every range that a moment passes through, and ordinary moments.
 const MOMENTS: &[i64] = &[
