@@ -12,6 +12,7 @@
 mod call;
 mod error;
 mod ext;
+pub mod hub;
 mod transition;
 
 use std::any::Any;

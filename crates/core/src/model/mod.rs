@@ -40,5 +40,5 @@ pub use retry::{Backoff, Retry};
 pub use state::{End, State};
 pub use stats::QueueStats;
 pub use step::{NewStep, Step, StepRecorded};
-pub use time::{Clock, InvalidTimestamp, ManualClock, Timestamp, When};
+pub use time::{Clock, InvalidTimestamp, ManualClock, Timestamp, When, micros};
 pub use worker::{Beat, WorkerInfo, WorkerSeen};

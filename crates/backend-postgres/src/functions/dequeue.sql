@@ -1,0 +1,186 @@
+-- In:  a manual clock's moment or NULL, a queue's name, who asks, how many jobs at
+--      most, and for how long.
+-- Out: nothing if there is no such queue. Otherwise a row with note = the
+--      declaration and facts = [now, paused, whether more could start, leases,
+--      the first end of a lease, starts in the window of the rate, the oldest of
+--      them, the next moment of a scheduled job, the next moment of a line], and
+--      then the leased jobs in the order of the queue.
+-- Why: one call, one transaction. A queue with bounds is dequeued by one at a
+--      time, so that they hold however many ask; others together, so that the
+--      former sees what the latter began under an older declaration. Jobs are
+--      read once they are taken, so that they are read as they are.
+CREATE FUNCTION windlass.dequeue(
+    _clock bigint, _name text, _worker uuid, _max bigint, _lease bigint
+) RETURNS SETOF windlass.answer LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    q windlass.queues;
+    was windlass.queues;
+    now bigint;
+    k record;
+    answer windlass.answer;
+    room bigint := _max;
+    held bigint;
+    first_end bigint;
+    used bigint;
+    oldest bigint;
+    next_due bigint;
+    next_line bigint;
+    more bool := false;
+    picked bigint[] := '{}';
+    taken bigint[];
+    missing bigint;
+    line int := 1;
+    new_token bigint;
+    bits int;
+BEGIN
+    SELECT * INTO q FROM windlass.queues WHERE name = _name;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    LOOP
+        was := q;
+        IF q.partitioned OR q.concurrency IS NOT NULL OR q.rate_limit IS NOT NULL THEN
+            PERFORM pg_advisory_xact_lock(windlass.lock_of(q.id));
+        ELSE
+            PERFORM pg_advisory_xact_lock_shared(windlass.lock_of(q.id));
+        END IF;
+        SELECT * INTO q FROM windlass.queues WHERE id = was.id;
+        EXIT WHEN q = was;
+    END LOOP;
+    now := windlass.clock(_clock);
+    IF q.paused THEN
+        answer.facts := array[now, 1, 0, 0, NULL, 0, NULL, NULL, NULL];
+        answer.note := q.spec;
+        RETURN NEXT answer;
+        RETURN;
+    END IF;
+
+    SELECT * INTO k FROM windlass.look(q.id);
+    IF k.entries >= 16 THEN
+        SELECT c.* INTO k.jobs, k.sorts, k.places, k.open_end, k.due, k.token
+        FROM windlass.checkpoint(q.id, k.jobs, k.sorts, k.places, k.open_end, k.due, k.token,
+                                 k.seen, k.base, k.base_txid) AS c;
+    END IF;
+    IF k.due <= now AND windlass.release(q.id, now, k.due) > 0 THEN
+        SELECT * INTO k FROM windlass.look(q.id);
+    END IF;
+
+    IF q.concurrency IS NOT NULL THEN
+        SELECT count(*), min(l.until) INTO held, first_end FROM windlass.leases l
+        WHERE l.queue = q.id AND l.token >= k.token;
+        room := least(room, q.concurrency - held);
+    END IF;
+    IF q.rate_limit IS NOT NULL THEN
+        SELECT coalesce(sum(s.jobs), 0), min(s.moment) INTO used, oldest FROM windlass.starts s
+        WHERE s.queue = q.id AND s.owner = '' AND s.moment > now - q.rate_period;
+        room := least(room, q.rate_limit - used);
+    END IF;
+
+    IF q.partitioned THEN
+        PERFORM windlass.judge(q.id, now);
+        IF room > 0 THEN
+            picked := windlass.take_from_lines(q.id, now, room);
+        END IF;
+    ELSE
+        WHILE cardinality(picked) < room AND line <= cardinality(k.sorts) LOOP
+            missing := room - cardinality(picked);
+            taken := windlass.take(q.id, k.sorts[line], k.places[line],
+                                   k.open_end AND line = cardinality(k.sorts), missing);
+            IF cardinality(taken) < missing THEN
+                line := line + 1;
+            END IF;
+            picked := picked || windlass.set_aside(q.id, now, taken);
+        END LOOP;
+        WHILE NOT more AND line <= cardinality(k.sorts) LOOP
+            more := EXISTS (
+                SELECT 1 FROM windlass.ready r
+                WHERE r.queue = q.id AND (r.sort, r.place) >= (k.sorts[line], k.places[line])
+                    AND (r.sort = k.sorts[line] OR k.open_end AND line = cardinality(k.sorts)));
+            line := line + 1;
+        END LOOP;
+    END IF;
+
+    IF cardinality(picked) > 0 THEN
+        new_token := nextval('windlass.lease_token');
+        WITH put AS (
+            INSERT INTO windlass.leases (queue, flags, token, seq, id, version, until, started_at,
+                                         worker, cancel_requested, partition)
+            SELECT q.id, j.flags, new_token, j.seq, j.id, j.version + 1,
+                   windlass.later(now, _lease), now, _worker, coalesce(j.cancel_requested, false),
+                   j.partition
+            FROM unnest(picked) AS p JOIN windlass.jobs j ON j.queue = q.id AND j.seq = p
+            RETURNING flags
+        )
+        SELECT bit_or(put.flags) INTO bits FROM put;
+        IF bits & 4 <> 0 THEN
+            DELETE FROM windlass.expiring e USING unnest(picked) AS p, windlass.jobs j
+            WHERE j.queue = q.id AND j.seq = p AND e.queue = q.id AND e.moment = j.expires
+                AND e.seq = p;
+        END IF;
+        IF bits & 8 <> 0 THEN
+            DELETE FROM windlass.aged a USING unnest(picked) AS p, windlass.jobs j
+            WHERE j.queue = q.id AND j.seq = p AND a.queue = q.id AND a.place = j.place
+                AND a.seq = p;
+        END IF;
+        INSERT INTO windlass.journal (queue, txid, waiting, active, token)
+        VALUES (q.id, pg_current_xact_id(), -cardinality(picked), cardinality(picked), new_token);
+        IF q.rate_limit IS NOT NULL THEN
+            INSERT INTO windlass.starts AS s VALUES (q.id, '', now, cardinality(picked))
+            ON CONFLICT (queue, owner, moment) DO UPDATE SET jobs = s.jobs + excluded.jobs;
+            DELETE FROM windlass.starts s
+            WHERE s.queue = q.id AND s.owner = '' AND s.moment <= now - q.rate_period;
+        END IF;
+        IF q.partition_rate_limit IS NOT NULL THEN
+            INSERT INTO windlass.starts AS s
+            SELECT q.id, j.partition, now, count(*)
+            FROM unnest(picked) AS p JOIN windlass.jobs j ON j.queue = q.id AND j.seq = p
+            GROUP BY j.partition
+            ON CONFLICT (queue, owner, moment) DO UPDATE SET jobs = s.jobs + excluded.jobs;
+            DELETE FROM windlass.starts s
+            WHERE s.queue = q.id AND s.owner <> '' AND s.moment <= now - q.partition_rate_period;
+        END IF;
+        held := held + cardinality(picked);
+        used := used + cardinality(picked);
+        oldest := coalesce(oldest, now);
+        IF q.concurrency IS NOT NULL AND held >= q.concurrency THEN
+            first_end := least(first_end, windlass.later(now, _lease));
+        END IF;
+    END IF;
+
+    IF q.partitioned THEN
+        PERFORM windlass.judge(q.id, now);
+        more := EXISTS (SELECT 1 FROM windlass.partitions p WHERE p.queue = q.id AND p.status = 1);
+        IF NOT more THEN
+            SELECT p.moment INTO next_line FROM windlass.partitions p
+            WHERE p.queue = q.id AND p.status = 2 ORDER BY p.queue, p.moment LIMIT 1;
+            SELECT least(next_line, min(l.until)) INTO next_line
+            FROM windlass.partitions p
+            JOIN windlass.leases l ON l.queue = q.id AND l.partition = p.partition
+            WHERE p.queue = q.id AND p.status = 3;
+        END IF;
+    END IF;
+    IF NOT more THEN
+        SELECT s.due INTO next_due
+        FROM windlass.scheduled s JOIN windlass.jobs j ON j.queue = q.id AND j.seq = s.seq
+        WHERE s.queue = q.id AND s.due >= k.due
+            AND (j.expires IS NULL OR j.expires > s.due OR j.started_at IS NOT NULL)
+        ORDER BY s.queue, s.due LIMIT 1;
+    END IF;
+    answer.facts := array[now, 0, more::int, held, first_end, used, oldest, next_due, next_line];
+    answer.note := q.spec;
+    RETURN NEXT answer;
+    RETURN QUERY
+    SELECT j.queue, j.seq, j.id, 3::smallint, j.version + 1, new_token,
+           windlass.later(now, _lease), j.flags, j.sort, j.aged_base, j.place, j.due,
+           j.enqueued_at, now, _worker,
+           coalesce(j.cancel_requested, false), coalesce(j.open, 0), coalesce(j.broken, 0),
+           j.expires, j.partition, j.job_type, j.options, j.dedup_key, j.dedup_held,
+           j.dedup_latest, j.rare, j.course, j.progress, NULL::bytea, j.payload,
+           NULL::bigint[], NULL::text
+    FROM unnest(picked) AS p JOIN windlass.jobs j ON j.queue = q.id AND j.seq = p
+    ORDER BY j.sort, j.place, j.seq;
+END
+$$;

@@ -1,0 +1,274 @@
+-- In:  as enqueue_plain, and for each job its deduplication key with its hold and
+--      its latest moment (both as lengths of time); what the jobs depend on, each
+--      with the number of the job; their parents, likewise; whether keys may be
+--      locked ahead.
+-- Out: a row with facts = [0, now]; one with [1, job, what] for each job that is
+--      not stored: what 4, it exists; 5, its deduplication key is taken by the job
+--      of the row; 6, it is held until the row's moment by the job with the row's
+--      id; one with [3] for each job about which core has to decide.
+--      Or one with [2, job, why, which], and nothing has changed: why 1, there is
+--      no such queue; 2, that dependency does not exist; 3, the parent's lease is
+--      not the current one; 4, the id is taken in another queue.
+-- Why: jobs that ask about others, one by one: each may change what the next one
+--      finds. All is checked before anything is written.
+CREATE FUNCTION windlass.enqueue(
+    _clock bigint, _names text[], _which int[], _ids uuid[], _types text[], _payloads bytea[],
+    _options bytea[], _bases bigint[], _aged bool[], _after bigint[], _at bigint[], _flags int[],
+    _partitions text[], _expire_after bigint[], _expire_at bigint[], _rare text[],
+    _label_of int[], _label_kinds smallint[], _labels text[],
+    _keys text[], _holds bigint[], _latest bigint[],
+    _needer int[], _needed_in text[], _needed uuid[],
+    _child int[], _parent_in text[], _parent uuid[], _parent_token bigint[], _lock_ahead bool
+) RETURNS SETOF windlass.answer LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    now bigint;
+    answer windlass.answer;
+    blank windlass.answer;
+    queues int[];
+    n record;
+    d record;
+    held record;
+    job windlass.jobs;
+    other record;
+    holder windlass.dedup;
+    new_ids uuid[] := '{}';
+    new_keys text[] := '{}';
+    stored_at int[] := '{}';
+    stored_seqs bigint[] := '{}';
+    waiting_seqs bigint[] := '{}';
+    stand int;
+    open_count int;
+    broken_count int;
+    is_open bool;
+BEGIN
+    queues := array(SELECT q.id FROM unnest(_names) WITH ORDINALITY AS n(name, at)
+                    LEFT JOIN windlass.queues q ON q.name = n.name ORDER BY n.at);
+    IF array_position(queues, NULL) IS NOT NULL THEN
+        SELECT array[2, i - 1, 1] INTO answer.facts FROM generate_subscripts(_ids, 1) AS i
+        WHERE queues[coalesce(_which[i], 1)] IS NULL ORDER BY i LIMIT 1;
+        RETURN NEXT answer;
+        RETURN;
+    END IF;
+    -- Whoever comes with the same keys in another order waits here, and not
+    -- crosswise. A few hundred locks stand for all keys.
+    IF _lock_ahead THEN
+        PERFORM pg_advisory_xact_lock(('windlass.dedup'::regclass::oid::bigint << 32) + k.slot)
+        FROM (SELECT DISTINCT hashtext(coalesce(key, id::text)) & 511 AS slot
+              FROM unnest(_keys, _ids) AS u(key, id) WHERE key IS NOT NULL OR _rare IS NOT NULL
+              ORDER BY 1) AS k;
+    END IF;
+    now := windlass.clock(_clock);
+
+    -- Which of them will be stored, and whether these may be.
+    FOR n IN
+        SELECT u.at, u.id, u.key, queues[coalesce(_which[u.at], 1)] AS queue
+        FROM unnest(_ids, _keys) WITH ORDINALITY AS u(id, key, at) ORDER BY u.at
+    LOOP
+        SELECT j.queue INTO other FROM windlass.jobs j WHERE j.id = n.id;
+        IF NOT FOUND AND n.id = ANY (new_ids) THEN
+            SELECT queues[coalesce(_which[array_position(_ids, n.id)], 1)] AS queue INTO other;
+        END IF;
+        IF other.queue IS NOT NULL THEN
+            IF other.queue <> n.queue THEN
+                answer.facts := array[2, n.at - 1, 4];
+                RETURN NEXT answer;
+                RETURN;
+            END IF;
+            CONTINUE;
+        END IF;
+        IF n.key IS NOT NULL THEN
+            CONTINUE WHEN n.queue || '/' || n.key = ANY (new_keys);
+            CONTINUE WHEN EXISTS (
+                SELECT 1 FROM windlass.dedup t WHERE t.queue = n.queue AND t.dedup_key = n.key
+                    AND (t.live OR t.held_until > now));
+            new_keys := new_keys || (n.queue || '/' || n.key);
+        END IF;
+        new_ids := new_ids || n.id;
+        stored_at := stored_at || n.at::int;
+    END LOOP;
+    FOR n IN
+        SELECT w.of, w.what, w.which, w.name, w.id, w.token FROM (
+            SELECT u.of, 0 AS what, u.at AS which, u.name, u.id, NULL::bigint AS token
+            FROM unnest(_needer, _needed_in, _needed) WITH ORDINALITY AS u(of, name, id, at)
+            UNION ALL
+            SELECT u.of, 1, u.at, u.name, u.id, u.token
+            FROM unnest(_child, _parent_in, _parent, _parent_token) WITH ORDINALITY
+                AS u(of, name, id, token, at)
+        ) AS w WHERE w.of = ANY (stored_at) ORDER BY w.of, w.what, w.which
+    LOOP
+        IF n.what = 0 THEN
+            PERFORM 1 FROM windlass.queues q WHERE q.name = n.name AND (
+                EXISTS (SELECT 1 FROM windlass.jobs j WHERE j.id = n.id AND j.queue = q.id)
+                OR n.id = ANY (new_ids)
+                    AND queues[coalesce(_which[array_position(_ids, n.id)], 1)] = q.id);
+            IF NOT FOUND THEN
+                answer.facts := array[2, n.of - 1, 2, n.which - 1];
+                RETURN NEXT answer;
+                RETURN;
+            END IF;
+        ELSE
+            -- Held until the end: nobody takes the lease over meanwhile.
+            PERFORM 1 FROM windlass.queues q
+            JOIN windlass.leases l ON l.queue = q.id AND l.token = n.token AND l.id = n.id
+            WHERE q.name = n.name FOR SHARE OF l;
+            IF NOT FOUND THEN
+                answer.facts := array[2, n.of - 1, 3, n.which - 1];
+                RETURN NEXT answer;
+                RETURN;
+            END IF;
+        END IF;
+    END LOOP;
+
+    answer.facts := array[0, now];
+    RETURN NEXT answer;
+    stored_at := '{}';
+    FOR n IN
+        SELECT u.*, queues[coalesce(u.which, 1)] AS queue
+        FROM unnest(_which, _flags, _ids, _types, _payloads, _options, _bases, _aged, _after, _at,
+                    _partitions, _expire_after, _expire_at, _rare, _keys, _holds, _latest)
+            WITH ORDINALITY
+            AS u(which, flags, id, job_type, payload, options, base, aged, after, moment, partition,
+                 expire_after, expire_at, rare, key, hold, latest, at)
+        ORDER BY u.at
+    LOOP
+        answer := blank;
+        answer.facts := array[1, n.at - 1, 4];
+        SELECT j.queue INTO other FROM windlass.jobs j WHERE j.id = n.id;
+        IF FOUND THEN
+            RETURN NEXT answer;
+            CONTINUE;
+        END IF;
+        IF n.key IS NOT NULL THEN
+            INSERT INTO windlass.dedup AS t (queue, dedup_key, job, live, held_until)
+            VALUES (n.queue, n.key, n.id, true, windlass.later(now, n.hold))
+            ON CONFLICT (queue, dedup_key) DO UPDATE
+            SET job = excluded.job, live = true, held_until = excluded.held_until
+            WHERE NOT t.live AND (t.held_until IS NULL OR t.held_until <= now);
+            IF NOT FOUND THEN
+                SELECT * INTO holder FROM windlass.dedup t
+                WHERE t.queue = n.queue AND t.dedup_key = n.key;
+                IF holder.live THEN
+                    SELECT s.*, NULL, NULL, array[1, n.at - 1, 5], NULL INTO answer
+                    FROM windlass.jobs j
+                    JOIN windlass.summaries s ON s.queue = j.queue AND s.seq = j.seq
+                    WHERE j.id = holder.job;
+                    IF NOT FOUND THEN
+                        RAISE EXCEPTION 'a deduplication key changed hands' USING ERRCODE = '40001';
+                    END IF;
+                ELSE
+                    answer.facts := array[1, n.at - 1, 6];
+                    answer.id := holder.job;
+                    answer.moment := holder.held_until;
+                END IF;
+                RETURN NEXT answer;
+                CONTINUE;
+            END IF;
+        END IF;
+        open_count := 0;
+        broken_count := 0;
+        IF n.at = ANY (_needer) THEN
+            stand := 0;
+            -- In the order in which everybody holds several jobs.
+            FOR d IN
+                SELECT u.id, j.queue, j.seq FROM unnest(_needer, _needed) AS u(of, id)
+                LEFT JOIN windlass.jobs j ON j.id = u.id
+                WHERE u.of = n.at ORDER BY j.seq
+            LOOP
+                IF d.seq IS NULL THEN
+                    open_count := open_count + 1;
+                ELSE
+                    SELECT h.stand INTO stand FROM windlass.hold(d.queue, d.seq) AS h;
+                    IF stand = -1 THEN
+                        RAISE EXCEPTION 'a dependency has gone' USING ERRCODE = '40001';
+                    END IF;
+                    open_count := open_count + (stand NOT BETWEEN 4 AND 7)::int;
+                    broken_count := broken_count + (stand BETWEEN 5 AND 7)::int;
+                END IF;
+            END LOOP;
+        END IF;
+        job := NULL;
+        job.queue := n.queue;
+        job.flags := coalesce(n.flags, 0);
+        job.seq := nextval('windlass.job_seq');
+        job.id := n.id;
+        job.due := greatest(n.moment, windlass.later(now, n.after), now);
+        job.place := job.due;
+        job.sort := windlass.order_key(n.base, n.aged, job.due);
+        job.aged_base := CASE WHEN n.aged THEN n.base END;
+        job.enqueued_at := now;
+        job.version := 1;
+        job.job_type := n.job_type;
+        job.payload := n.payload;
+        job.options := n.options;
+        job.expires := CASE WHEN n.expire_at IS NOT NULL OR n.expire_after IS NOT NULL THEN
+                           greatest(n.expire_at, windlass.later(now, n.expire_after), now) END;
+        job.partition := n.partition;
+        job.dedup_key := n.key;
+        job.dedup_held := windlass.later(now, n.hold);
+        job.dedup_latest := windlass.later(now, n.latest);
+        job.rare := n.rare;
+        IF n.at = ANY (_needer) THEN
+            job.lane := 0;
+            job.open := open_count;
+            job.broken := broken_count;
+            job.clear := open_count = 0 OR broken_count > 0;
+        END IF;
+        INSERT INTO windlass.jobs SELECT job.* ON CONFLICT (id) DO NOTHING;
+        IF NOT FOUND THEN
+            -- Somebody has stored it since it was looked for.
+            RAISE EXCEPTION 'a job was stored meanwhile' USING ERRCODE = '40001';
+        END IF;
+        IF job.lane = 0 THEN
+            stand := 0;
+            waiting_seqs := waiting_seqs || job.seq;
+            IF job.expires IS NOT NULL THEN
+                INSERT INTO windlass.expiring VALUES (job.queue, job.expires, job.seq);
+            END IF;
+        ELSE
+            stand := windlass.arrive(job, now);
+        END IF;
+        PERFORM windlass.note(job, NULL, stand);
+        IF job.flags & 128 <> 0 THEN
+            INSERT INTO windlass.labels
+            SELECT l.kind, l.label, job.seq, job.queue
+            FROM unnest(_label_of, _label_kinds, _labels) AS l(of, kind, label)
+            WHERE l.of = n.at;
+        END IF;
+        stored_at := stored_at || n.at::int;
+        stored_seqs := stored_seqs || job.seq;
+    END LOOP;
+
+    -- Both sides of what depends on what, now that all of it is stored.
+    FOR d IN
+        SELECT u.of, u.at, u.id, j.queue, j.seq,
+               row_number() OVER (PARTITION BY u.of ORDER BY u.at) - 1 AS position,
+               stored_seqs[array_position(stored_at, u.of)] AS dependent,
+               queues[coalesce(_which[u.of], 1)] AS dependent_in
+        FROM unnest(_needer, _needed) WITH ORDINALITY AS u(of, id, at)
+        JOIN windlass.jobs j ON j.id = u.id
+        WHERE u.of = ANY (stored_at) ORDER BY j.seq, u.at
+    LOOP
+        SELECT * INTO held FROM windlass.hold(d.queue, d.seq);
+        is_open := held.stand NOT BETWEEN 4 AND 7;
+        INSERT INTO windlass.dependencies
+        VALUES (d.dependent, d.dependent_in, d.position, d.queue, d.seq, d.id, is_open);
+        IF (held.job).flags & 16 = 0 THEN
+            -- A decision that was made before somebody depended on the job must
+            -- turn out stale.
+            PERFORM windlass.raise_version(held.job, held.stand, 16);
+        END IF;
+    END LOOP;
+    RETURN QUERY
+    SELECT s.*, NULL::bytea, NULL::bytea, array[3::bigint], NULL::text
+    FROM unnest(waiting_seqs, array(SELECT queues[coalesce(_which[stored_at[i]], 1)]
+                                    FROM generate_subscripts(stored_at, 1) AS i
+                                    WHERE stored_seqs[i] = ANY (waiting_seqs) ORDER BY i))
+        AS w(seq, queue)
+    JOIN windlass.jobs j ON j.queue = w.queue AND j.seq = w.seq
+    JOIN windlass.summaries s ON s.queue = j.queue AND s.seq = j.seq
+    WHERE j.clear ORDER BY s.seq;
+END
+$$;

@@ -1,0 +1,63 @@
+-- In:  a partitioned queue, now, and how many jobs at most.
+-- Out: the jobs that come first among those that their partitions let start;
+--      they stand in line no more.
+-- Why: the first n jobs stand in the first n partitions, and each partition has
+--      room for only so many. Nobody else takes from lines: the caller has the
+--      queue's lock. A partition whose first job somebody is changing at this
+--      moment is left alone. What is past its expiry leaves its line before
+--      anything is taken, because that changes which jobs come first.
+CREATE FUNCTION windlass.take_from_lines(_queue int, _now bigint, _max bigint) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    first_jobs bigint[];
+    may_start bigint[];
+BEGIN
+    LOOP
+        SELECT array_agg(line.seq) INTO first_jobs FROM (
+            SELECT first.seq
+            FROM (
+                SELECT p.partition, p.room, p.seq FROM windlass.partitions p
+                WHERE p.queue = _queue AND p.status = 1
+                ORDER BY p.queue, p.sort, p.place, p.seq LIMIT _max
+            ) AS p CROSS JOIN LATERAL (
+                SELECT free.sort, free.place, free.seq,
+                       bool_and(free.due <= _now) OVER in_order
+                           AND first_value(free.seq) OVER in_order = p.seq AS in_turn
+                FROM (
+                    SELECT l.* FROM windlass.lines l
+                    WHERE l.queue = _queue AND l.partition = p.partition
+                    ORDER BY l.sort, l.place, l.seq LIMIT least(p.room, _max)
+                    FOR UPDATE SKIP LOCKED
+                ) AS free
+                WINDOW in_order AS (ORDER BY free.sort, free.place, free.seq)
+            ) AS first
+            WHERE first.in_turn
+            ORDER BY first.sort, first.place, first.seq LIMIT _max
+        ) AS line;
+        IF first_jobs IS NULL THEN
+            RETURN '{}';
+        END IF;
+        may_start := windlass.set_aside(_queue, _now, first_jobs);
+        IF cardinality(may_start) < cardinality(first_jobs) THEN
+            first_jobs := array(
+                SELECT f FROM unnest(first_jobs) AS f WHERE f <> ALL (may_start));
+        END IF;
+        WITH gone AS (
+            DELETE FROM windlass.lines l
+            USING unnest(first_jobs) AS f, windlass.jobs j
+            WHERE j.queue = _queue AND j.seq = f AND l.queue = _queue
+                AND l.partition = j.partition AND l.sort = j.sort AND l.place = j.place
+                AND l.seq = f
+            RETURNING l.partition
+        )
+        INSERT INTO windlass.touched SELECT DISTINCT _queue, gone.partition FROM gone;
+        IF first_jobs = may_start THEN
+            RETURN may_start;
+        END IF;
+        PERFORM windlass.judge(_queue, _now);
+    END LOOP;
+END
+$$;

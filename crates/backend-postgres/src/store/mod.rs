@@ -1,0 +1,258 @@
+//! The only part that talks to the client library.
+//!
+//! Each call is one statement: the functions in `functions/` do on the server
+//! what has to be one step, so that no transaction is ever left open between two
+//! round trips, whatever becomes of this process.
+
+mod apply;
+mod clean;
+mod dequeue;
+mod enqueue;
+mod lease;
+mod listing;
+pub(crate) mod query;
+pub(crate) mod queues;
+mod repeatables;
+pub(crate) mod schema;
+mod steps;
+mod workers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgPoolOptions, PgRow};
+use sqlx::{Arguments, Connection, Encode, PgConnection, PgPool, Postgres, SqlStr, Type};
+use windlass_core::model::{Clock, QueueName, Timestamp};
+use windlass_core::{Error, ErrorKind};
+
+use crate::config::{Pooler, PostgresConfig};
+use crate::error::{from_sqlx, is_collision, is_on_wrong_server};
+use crate::record::{Names, get};
+use query::{Queries, Query};
+
+/// How often a call that the server has undone, because it met another one, is
+/// made again.
+const ATTEMPTS: u32 = 40;
+
+/// How long a call waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection that nobody has used for so long is asked whether it lives.
+const MAY_BE_DEAD: Duration = Duration::from_secs(1);
+
+/// Connections to the server and what is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pool: PgPool,
+    queries: Arc<Queries>,
+    names: Arc<Names>,
+    clock: Clock,
+    pooler: Pooler,
+}
+
+impl Store {
+    /// Connects, and creates the schema if it is missing.
+    pub(crate) async fn connect(config: &PostgresConfig) -> Result<Self, Error> {
+        config.check()?;
+        let server = match config.pooler {
+            Pooler::None => config.server.clone(),
+            Pooler::Transaction => config.server.clone().statement_cache_capacity(0),
+        };
+        let pool = PgPoolOptions::new()
+            .max_connections(config.connections)
+            .acquire_timeout(PATIENCE)
+            // A connection in use is known to live; asking each time would
+            // double the round trips.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    Ok(about.idle_for < MAY_BE_DEAD || connection.ping().await.is_ok())
+                })
+            })
+            .connect_lazy_with(server);
+        let mut connection = pool.acquire().await.map_err(from_sqlx)?;
+        let queries = Arc::new(Queries::new(&config.schema));
+        schema::create(&mut connection, &config.schema, &queries).await?;
+        drop(connection);
+        Ok(Self {
+            pool,
+            queries,
+            names: Arc::default(),
+            clock: config.clock.clone(),
+            pooler: config.pooler,
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// The manual clock's moment, or NULL for the server's own.
+    fn clock(&self) -> Option<i64> {
+        match &self.clock {
+            Clock::Store => None,
+            Clock::Manual(clock) => Some(clock.now().as_micros()),
+        }
+    }
+
+    /// The store's time.
+    pub(crate) async fn now(&self) -> Result<Timestamp, Error> {
+        if let Clock::Manual(clock) = &self.clock {
+            return Ok(clock.now());
+        }
+        let rows = self.call(Query::ReadClock, (&None::<i64>,)).await?;
+        first_moment(&rows)
+    }
+
+    /// Makes one call.
+    async fn call(&self, query: Query, values: impl Values) -> Result<Vec<PgRow>, Error> {
+        self.run(self.queries.get(query), arguments(values)?).await.map_err(from_sqlx)
+    }
+
+    /// Runs a statement, again and again if the server undoes it because it met
+    /// another one.
+    ///
+    /// Each attempt is a task of its own: a caller that goes away leaves no
+    /// connection in the middle of something.
+    async fn run(&self, sql: SqlStr, arguments: PgArguments) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut attempt = 0;
+        loop {
+            let once = once(self.pool.clone(), self.pooler, sql.clone(), arguments.clone());
+            let answer = match tokio::spawn(once).await {
+                Ok(answer) => answer,
+                Err(_) => Err(sqlx::Error::WorkerCrashed),
+            };
+            match answer {
+                Err(error) if attempt < ATTEMPTS && is_collision(&error) => attempt += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Learns the names of queues that rows of jobs have as numbers only.
+    async fn learn(&self, rows: &[PgRow]) -> Result<(), Error> {
+        if !self.names.know(rows) {
+            self.names.learn(&self.call(Query::QueueNames, ()).await?)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a lease that ends may let another job of this queue start.
+    pub(crate) fn is_bounded(&self, queue: &QueueName) -> bool {
+        self.names.is_bounded(queue)
+    }
+
+    /// Sends empty notices.
+    pub(crate) async fn notify(&self, channels: &[String]) -> Result<(), Error> {
+        self.call(Query::Notify, (&channels,)).await.map(|_| ())
+    }
+
+    /// The number of a queue, and the store's time.
+    async fn find_queue(&self, name: &QueueName) -> Result<(Timestamp, Option<i32>), Error> {
+        let rows = self.call(Query::FindQueue, (&self.clock(), &name.as_str())).await?;
+        Ok((first_moment(&rows)?, get(first(&rows)?, 1)?))
+    }
+}
+
+/// One attempt at a statement.
+async fn once(
+    pool: PgPool,
+    pooler: Pooler,
+    sql: SqlStr,
+    arguments: PgArguments,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let query = sqlx::query_with::<Postgres, _>(sql, arguments);
+    let answer = match pooler {
+        Pooler::None => query.fetch_all(&mut *connection).await,
+        // Preparing and running have to reach the same session.
+        Pooler::Transaction => {
+            let mut transaction = connection.begin().await?;
+            let rows = query.persistent(false).fetch_all(&mut *transaction).await;
+            match rows {
+                Ok(rows) => transaction.commit().await.map(|()| rows),
+                Err(error) => {
+                    // Not being able to roll back is the lesser news.
+                    let _ = transaction.rollback().await;
+                    Err(error)
+                }
+            }
+        }
+    };
+    if answer.as_ref().is_err_and(is_on_wrong_server) {
+        // The address may lead to another server by now.
+        let _ = connection.close().await;
+    }
+    answer
+}
+
+/// Runs a statement on a connection of the caller's, inside its transaction.
+async fn run_in(
+    connection: &mut PgConnection,
+    sql: SqlStr,
+    arguments: PgArguments,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    // What it did is undone if it fails; the rest of the transaction is not
+    // touched.
+    let mut savepoint = connection.begin().await?;
+    let rows =
+        sqlx::query_with::<Postgres, _>(sql, arguments).fetch_all(&mut *savepoint).await;
+    match rows {
+        Ok(rows) => savepoint.commit().await.map(|()| rows),
+        Err(error) => {
+            savepoint.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+/// Values for the parameters of a statement, in order.
+pub(crate) trait Values {
+    fn add(self, arguments: &mut PgArguments) -> Result<(), sqlx::error::BoxDynError>;
+}
+
+/// Encodes values.
+fn arguments(values: impl Values) -> Result<PgArguments, Error> {
+    let mut arguments = PgArguments::default();
+    values.add(&mut arguments).map_err(|error| {
+        Error::new(ErrorKind::Invalid, "Postgres cannot be given such a value").with_source(error)
+    })?;
+    Ok(arguments)
+}
+
+impl Values for () {
+    fn add(self, _: &mut PgArguments) -> Result<(), sqlx::error::BoxDynError> {
+        Ok(())
+    }
+}
+
+macro_rules! values {
+    ($($name:ident)+) => {
+        impl<'v, $($name),+> Values for ($(&'v $name,)+)
+        where
+            $(&'v $name: Encode<'v, Postgres> + Type<Postgres>,)+
+        {
+            fn add(self, arguments: &mut PgArguments) -> Result<(), sqlx::error::BoxDynError> {
+                #[allow(non_snake_case)]
+                let ($($name,)+) = self;
+                $(arguments.add($name)?;)+
+                Ok(())
+            }
+        }
+    };
+}
+
+values!(A);
+values!(A B);
+values!(A B C);
+values!(A B C D);
+values!(A B C D E);
+values!(A B C D E F);
+
+fn first(rows: &[PgRow]) -> Result<&PgRow, Error> {
+    rows.first().ok_or_else(|| Error::new(ErrorKind::Store, "Postgres answered nothing"))
+}
+
+fn first_moment(rows: &[PgRow]) -> Result<Timestamp, Error> {
+    Ok(Timestamp::from_micros(get(first(rows)?, 0)?))
+}
