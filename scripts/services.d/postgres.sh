@@ -52,31 +52,35 @@ postgres_look() {
     postgres_major=$major
 }
 
-# Installs the server's programs and nothing else: Debian's packages would make
-# a server of their own and start it, and start others that are switched off.
+# Installs the server's programs and nothing else: by themselves, Debian's
+# packages make a server, start it, and start others that are switched off.
 postgres_install() {
-    local as_root='' drop_in=/etc/postgresql-common/createcluster.d/windlass.conf
-    local policy=/usr/sbin/policy-rc.d made_policy='' installed=1
-    is_root || as_root='sudo -n'
-    if install postgresql-common; then
-        $as_root mkdir -p "${drop_in%/*}"
-        echo 'create_main_cluster = false' | $as_root tee "$drop_in" >/dev/null
-        if [ ! -e "$policy" ]; then
-            made_policy=1
-            printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
-            $as_root chmod 755 "$policy"
-        fi
-        install postgresql || installed=
-        $as_root rm -f "$drop_in"
-        [ -z "$made_policy" ] || $as_root rm -f "$policy"
-        if [ -n "$installed" ] && postgres_find; then
-            choose_user
-            return 0
-        fi
+    if postgres_install_quietly && postgres_find; then
+        choose_user
+        return 0
     fi
     fail "Postgres $postgres_oldest or newer is needed and could not be installed: please install \
 its server (Debian: postgresql), or set DATABASE_URL to one (see compose.yaml)"
 }
+
+postgres_install_quietly() (
+    may_install || return 1
+    made=()
+    policy=/usr/sbin/policy-rc.d
+    drop_in=/etc/postgresql-common/createcluster.d/windlass.conf
+    trap '[ "${#made[@]}" = 0 ] || $as_root rm -f "${made[@]}"' EXIT
+    # Where nothing may be started anyway, somebody else has seen to it.
+    if [ ! -e "$policy" ]; then
+        made+=("$policy")
+        printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null || return 1
+        $as_root chmod 755 "$policy"
+    fi
+    install postgresql-common || return 1
+    made+=("$drop_in")
+    $as_root mkdir -p "${drop_in%/*}"
+    echo 'create_main_cluster = false' | $as_root tee "$drop_in" >/dev/null
+    install postgresql
+)
 
 # The process of this server, if it is running.
 postgres_pid() {
