@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use windlass::backend::BackendExt;
 use windlass::decide::control::Wish;
-use windlass::model::{Filter, Missed, State, Timestamp};
+use windlass::model::{Detail, Direction, Filter, JobType, JobsQuery, Missed, State, Timestamp};
 use windlass::{RepeatHandle, Windlass};
 
 use crate::crew::{Duty, Post, Setting, by_itself};
-use crate::jobs::Tick;
+use crate::jobs::{LOOKED_FOR, Tick};
 use crate::judge::{Died, Evidence, Incidents, Places, Process, RunInfo};
 use crate::plan::{Queues, REPEATABLES, STOP_IN_LEASES, TICK, Terms};
 use crate::{Failure, collect, integrity, observer};
@@ -64,7 +64,6 @@ pub(crate) async fn conduct(orders: &Orders) -> Result<Evidence, Failure> {
     };
     let windlass = Windlass::connect(&store).await?;
     let queues = Queues::declare(&windlass).await?;
-    let terms = begin_ticks(&windlass, &queues, orders).await?;
     let setting = Setting { store, folder, seed: orders.seed, lease: orders.lease };
     let conductor = Conductor {
         windlass,
@@ -76,29 +75,7 @@ pub(crate) async fn conduct(orders: &Orders) -> Result<Evidence, Failure> {
         incidents: Incidents::default(),
     };
     conductor.refuse_a_used_store().await?;
-    conductor.run(orders, terms, temporary).await
-}
-
-/// Puts the repeatables. Their moments are known beforehand: each has to be
-/// fired, once, whoever is there to do it.
-async fn begin_ticks(
-    windlass: &Windlass,
-    queues: &Queues,
-    orders: &Orders,
-) -> Result<Terms, Failure> {
-    let ticks_from = windlass.backend().now().await?.after(Duration::from_secs(2));
-    let ticks_until = ticks_from.after(orders.length);
-    for nth in 0..REPEATABLES {
-        queues
-            .ticks
-            .repeat(repeatable(nth), Tick)
-            .every(TICK)
-            .start(ticks_from)
-            .end(ticks_until)
-            .missed(Missed::RunAll(1000))
-            .await?;
-    }
-    Ok(Terms { lease: orders.lease, slots: queues.slots(), ticks_from, ticks_until })
+    conductor.run(orders, temporary).await
 }
 
 fn repeatable(nth: u32) -> String {
@@ -116,12 +93,7 @@ impl Conductor {
         Ok(())
     }
 
-    async fn run(
-        mut self,
-        orders: &Orders,
-        terms: Terms,
-        temporary: TempDir,
-    ) -> Result<Evidence, Failure> {
+    async fn run(mut self, orders: &Orders, temporary: TempDir) -> Result<Evidence, Failure> {
         for index in 0..orders.workers {
             self.posts.push(Post::begin(&self.setting, Duty::Worker, index)?);
         }
@@ -132,6 +104,8 @@ impl Conductor {
         let observer =
             tokio::spawn(observer::observe(self.queues.clone(), orders.lease, Arc::clone(&done)));
 
+        self.wait_for_work(orders.drain).await?;
+        let terms = self.begin_ticks(orders).await?;
         self.harm(orders).await?;
         self.end(Duty::Producer).await?;
         let drained = self.drain(orders.drain).await?;
@@ -166,6 +140,65 @@ impl Conductor {
             run,
             places: Places { histories: self.setting.folder.clone(), temporary: Some(temporary) },
         })
+    }
+
+    /// Waits until there is a job of every kind that is checked. From then on it
+    /// is time that is given to the run, however slow the machine: a kind whose
+    /// first job comes too late would go unchecked.
+    async fn wait_for_work(&mut self, bound: Duration) -> Result<(), Failure> {
+        let begin = Instant::now();
+        let mut wanted: Vec<Filter> = Vec::new();
+        for name in LOOKED_FOR {
+            wanted.push(Filter { job_type: Some(JobType::new(name)?), ..Filter::default() });
+        }
+        for (queue, _) in self.queues.all() {
+            // Nothing is there before the repeatables are.
+            if queue.name() != self.queues.ticks.name() {
+                wanted.push(queue.filter());
+            }
+        }
+        while let Some(filter) = wanted.last() {
+            if self.exists(filter).await? {
+                wanted.pop();
+                continue;
+            }
+            if begin.elapsed() > bound {
+                return Err(format!("the producers enqueue nothing that fits {filter:?}").into());
+            }
+            self.look_after().await?;
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    async fn exists(&self, filter: &Filter) -> Result<bool, Failure> {
+        let query = JobsQuery {
+            filter: filter.clone(),
+            direction: Direction::NewestFirst,
+            after: None,
+            limit: 1,
+            detail: Detail::Summary,
+        };
+        Ok(!self.windlass.jobs(query).await?.jobs.is_empty())
+    }
+
+    /// Puts the repeatables. Their moments are known beforehand: each has to be
+    /// fired, once, whoever is there to do it.
+    async fn begin_ticks(&self, orders: &Orders) -> Result<Terms, Failure> {
+        let ticks_from = self.now().await?.after(Duration::from_secs(2));
+        let ticks_until = ticks_from.after(orders.length);
+        for nth in 0..REPEATABLES {
+            self.queues
+                .ticks
+                .repeat(repeatable(nth), Tick)
+                .every(TICK)
+                .start(ticks_from)
+                .end(ticks_until)
+                .missed(Missed::RunAll(1000))
+                .await?;
+        }
+        let slots = self.queues.slots();
+        Ok(Terms { lease: orders.lease, slots, ticks_from, ticks_until })
     }
 
     fn ticks(&self) -> Result<Vec<RepeatHandle>, Failure> {

@@ -61,3 +61,8 @@ pub(crate) struct Poison;
 #[derive(Clone, Debug, Serialize, Deserialize, Job)]
 #[job(name = "chaos.tick")]
 pub(crate) struct Tick;
+
+/// The types whose jobs a check is about: without one of each, a run would say
+/// nothing of what it checks.
+pub(crate) const LOOKED_FOR: [&str; 7] =
+    [Work::NAME, Flaky::NAME, Snoozy::NAME, Steps::NAME, Parent::NAME, Rare::NAME, Poison::NAME];

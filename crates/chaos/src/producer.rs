@@ -79,7 +79,8 @@ pub(crate) async fn run(member: Member) -> Result<(), Failure> {
 impl Producer {
     /// Looks which queues are short enough, again and again.
     async fn look(&self, poisons: bool) {
-        let mut poisoned = Instant::now();
+        // At once: a process may not live until a while has passed.
+        let mut poisoned: Option<Instant> = None;
         loop {
             for ((queue, _), open) in self.queues.all().iter().zip(&self.open) {
                 match queue.stats().await {
@@ -91,8 +92,9 @@ impl Producer {
                     Err(error) => self.history.note_failure("stats", error),
                 }
             }
-            if poisons && poisoned.elapsed() >= POISON_EVERY && self.is_open(&self.queues.poison) {
-                poisoned = Instant::now();
+            let again = poisoned.is_none_or(|at| at.elapsed() >= POISON_EVERY);
+            if poisons && again && self.is_open(&self.queues.poison) {
+                poisoned = Some(Instant::now());
                 self.poison().await;
             }
             tokio::time::sleep(LOOK).await;
