@@ -10,9 +10,11 @@ use tempfile::TempDir;
 use windlass::backend::BackendExt;
 use windlass::decide::control::Wish;
 use windlass::model::{Detail, Direction, Filter, JobType, JobsQuery, Missed, State, Timestamp};
-use windlass::{RepeatHandle, Windlass};
+use windlass::{RepeatHandle, Windlass, backend};
 
 use crate::crew::{Duty, Post, Setting, by_itself};
+use crate::disturb::{Disturber, Trouble};
+use crate::fact::{CallError, Fact, Nature, machine_time};
 use crate::jobs::{LOOKED_FOR, Tick};
 use crate::judge::{Died, Evidence, Incidents, Places, Process, RunInfo};
 use crate::plan::{Queues, REPEATABLES, STOP_IN_LEASES, TICK, Terms};
@@ -24,6 +26,12 @@ const LOOK: Duration = Duration::from_millis(25);
 /// How long a process that was told to end may take.
 const TO_END: Duration = Duration::from_secs(60);
 
+/// How long the store may take to tell its time before it is taken to be away.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// How often it is asked again where it was away before.
+const TRIES: u32 = 100;
+
 /// What a run is to be like.
 #[derive(Debug)]
 pub(crate) struct Orders {
@@ -34,6 +42,7 @@ pub(crate) struct Orders {
     pub(crate) producers: u32,
     pub(crate) lease: Duration,
     pub(crate) drain: Duration,
+    pub(crate) troubles: Vec<Trouble>,
     pub(crate) histories: Option<PathBuf>,
 }
 
@@ -47,6 +56,9 @@ struct Conductor {
     /// Those that have ended.
     past: Vec<Process>,
     incidents: Incidents,
+    disturber: Disturber,
+    /// When the store last told its time, and which.
+    clock: Option<(Instant, Timestamp)>,
 }
 
 /// Conducts a run from its beginning to its end.
@@ -65,11 +77,15 @@ pub(crate) async fn conduct(orders: &Orders) -> Result<Evidence, Failure> {
     let windlass = Windlass::connect(&store).await?;
     let queues = Queues::declare(&windlass).await?;
     let setting = Setting { store, folder, seed: orders.seed, lease: orders.lease };
+    let mut random = fastrand::Rng::with_seed(orders.seed);
+    let disturber = Disturber::new(&orders.troubles, &setting.folder, &mut random);
     let conductor = Conductor {
         windlass,
         queues,
         setting,
-        random: fastrand::Rng::with_seed(orders.seed),
+        random,
+        disturber,
+        clock: None,
         posts: Vec::new(),
         past: Vec::new(),
         incidents: Incidents::default(),
@@ -106,7 +122,9 @@ impl Conductor {
 
         self.wait_for_work(orders.drain).await?;
         let terms = self.begin_ticks(orders).await?;
+        let begin = machine_time();
         self.harm(orders).await?;
+        self.wait_for_resumption(orders.drain).await?;
         self.end(Duty::Producer).await?;
         let drained = self.drain(orders.drain).await?;
         self.end(Duty::Worker).await?;
@@ -118,18 +136,22 @@ impl Conductor {
             store: self.setting.store.split(':').next().unwrap_or_default().to_owned(),
             workers: orders.workers,
             producers: orders.producers,
+            begin,
             length: orders.length,
             drained,
         };
-        let stored = collect::stored(&self.windlass, &self.queues).await?;
-        let repeatables = collect::repeatables(&self.ticks()?).await?;
-        let books = collect::books(&self.queues).await?;
-        let (keys_tried, dangling) = collect::try_keys(&self.queues, &stored).await?;
+        let stored = self.patiently(|| collect::stored(&self.windlass, &self.queues)).await?;
+        let ticks = self.ticks()?;
+        let repeatables = self.patiently(|| collect::repeatables(&ticks)).await?;
+        let books = self.patiently(|| collect::books(&self.queues)).await?;
+        let (keys_tried, dangling) =
+            self.patiently(|| collect::try_keys(&self.queues, &stored)).await?;
         let integrity = integrity::check(&self.setting.store)?;
         Ok(Evidence {
             terms,
             processes: self.past,
             incidents: self.incidents,
+            disturbances: self.disturber.done().to_vec(),
             observed,
             records: stored,
             books,
@@ -184,7 +206,7 @@ impl Conductor {
 
     /// Puts the repeatables. Their moments are known beforehand: each has to be
     /// fired, once, whoever is there to do it.
-    async fn begin_ticks(&self, orders: &Orders) -> Result<Terms, Failure> {
+    async fn begin_ticks(&mut self, orders: &Orders) -> Result<Terms, Failure> {
         let ticks_from = self.now().await?.after(Duration::from_secs(2));
         let ticks_until = ticks_from.after(orders.length);
         for nth in 0..REPEATABLES {
@@ -206,11 +228,51 @@ impl Conductor {
         Ok(handles.collect::<Result<_, _>>()?)
     }
 
-    async fn now(&self) -> Result<Timestamp, Failure> {
-        Ok(self.windlass.backend().now().await?)
+    /// The store's time; while it is away, what it must be by now.
+    async fn now(&mut self) -> Result<Timestamp, Failure> {
+        let Some((then, time)) = self.clock.filter(|_| !self.disturber.is_idle()) else {
+            let now = self.windlass.backend().now().await?;
+            self.clock = Some((Instant::now(), now));
+            return Ok(now);
+        };
+        match tokio::time::timeout(ANSWER, self.windlass.backend().now()).await {
+            Ok(Ok(now)) => {
+                self.clock = Some((Instant::now(), now));
+                Ok(now)
+            }
+            Ok(Err(error)) if error.nature() == Nature::Lasting => Err(error.into()),
+            Ok(Err(_)) | Err(_) => Ok(time.after(then.elapsed())),
+        }
     }
 
-    /// Kills, stops, continues and restarts processes at random.
+    /// Bears with errors that are over by themselves, if something was done to
+    /// the store.
+    fn bear(&self, error: Failure) -> Result<(), Failure> {
+        let client = error.downcast_ref::<windlass::Error>().map(CallError::nature);
+        let nature =
+            client.or_else(|| error.downcast_ref::<backend::Error>().map(CallError::nature));
+        let bears = nature == Some(Nature::Passing) && !self.disturber.is_idle();
+        if bears { Ok(()) } else { Err(error) }
+    }
+
+    /// Tries again what may fail once for something that was done to the store
+    /// before.
+    async fn patiently<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        for _ in 0..TRIES {
+            match call().await {
+                Ok(done) => return Ok(done),
+                Err(error) => self.bear(error)?,
+            }
+            tokio::time::sleep(LOOK * 4).await;
+        }
+        call().await
+    }
+
+    /// Kills, stops, continues and restarts processes at random, and disturbs the
+    /// store.
     async fn harm(&mut self, orders: &Orders) -> Result<(), Failure> {
         let begin = Instant::now();
         let mut next_worker_kill = self.soon(1500, 2500);
@@ -218,6 +280,7 @@ impl Conductor {
         let mut next_stop = self.soon(1000, 2000);
         while begin.elapsed() < orders.length {
             self.look_after().await?;
+            self.disturber.look(&mut self.random)?;
             if Instant::now() >= next_worker_kill {
                 self.kill(Duty::Worker).await?;
                 next_worker_kill = self.soon(1500, 2500);
@@ -238,6 +301,37 @@ impl Conductor {
             }
         }
         Ok(())
+    }
+
+    /// Waits until jobs are acknowledged and start after the last disturbance:
+    /// those who are told to end now could not show that they go on.
+    async fn wait_for_resumption(&mut self, bound: Duration) -> Result<(), Failure> {
+        while self.disturber.is_under_way()? {
+            self.look_after().await?;
+            tokio::time::sleep(LOOK).await;
+        }
+        let Some(end) = self.disturber.done().last().map(|last| last.end) else { return Ok(()) };
+        let begin = Instant::now();
+        // The judge says what it means if it does not come to that.
+        while begin.elapsed() < bound && !self.has_resumed(end)? {
+            self.look_after().await?;
+            tokio::time::sleep(LOOK * 4).await;
+        }
+        Ok(())
+    }
+
+    fn has_resumed(&self, end: Timestamp) -> Result<bool, Failure> {
+        let (mut enqueued, mut started) = (false, false);
+        for post in &self.posts {
+            for noted in post.facts(&self.setting)?.iter().rev() {
+                if noted.noted < end {
+                    break;
+                }
+                enqueued |= matches!(noted.fact, Fact::Acknowledged(_));
+                started |= matches!(noted.fact, Fact::Started(_));
+            }
+        }
+        Ok(enqueued && started)
     }
 
     fn soon(&mut self, from_ms: u64, to_ms: u64) -> Instant {
@@ -348,10 +442,14 @@ impl Conductor {
         while begin.elapsed() < bound {
             // Jobs kill processes still.
             self.look_after().await?;
-            if self.is_drained().await? {
-                return Ok(Some(begin.elapsed()));
+            match self.is_drained().await {
+                Ok(true) => return Ok(Some(begin.elapsed())),
+                Ok(false) => {}
+                Err(error) => self.bear(error)?,
             }
-            self.promote_rare().await?;
+            if let Err(error) = self.promote_rare().await {
+                self.bear(error)?;
+            }
             tokio::time::sleep(LOOK * 4).await;
         }
         Ok(None)

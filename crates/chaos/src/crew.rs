@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use windlass::model::Timestamp;
 
 use crate::Failure;
-use crate::fact;
+use crate::fact::{self, Noted};
 use crate::judge::{Died, Process};
 
 /// What a process is there for.
@@ -105,11 +105,17 @@ impl Post {
         Pid::from_child(&self.child)
     }
 
+    /// What the process has written down so far.
+    pub(crate) fn facts(&self, setting: &Setting) -> Result<Vec<Noted>, Failure> {
+        let [history, _] = paths(&setting.folder, &self.name);
+        // One that was killed before it began has none.
+        if history.exists() { fact::read(&history) } else { Ok(Vec::new()) }
+    }
+
     /// What the process that has ended has left behind.
     pub(crate) fn legacy(&self, setting: &Setting, died: Died) -> Result<Process, Failure> {
-        let [history, log] = paths(&setting.folder, &self.name);
-        // One that was killed before it began has none.
-        let facts = if history.exists() { fact::read(&history)? } else { Vec::new() };
+        let [_, log] = paths(&setting.folder, &self.name);
+        let facts = self.facts(setting)?;
         let said =
             String::from_utf8_lossy(&std::fs::read(log)?).lines().map(str::to_owned).collect();
         Ok(Process { name: self.name.clone(), facts, died, said })

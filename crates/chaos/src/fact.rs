@@ -3,11 +3,33 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use windlass::model::{JobId, PartitionKey, QueueName, Timestamp, Token, WorkerId};
 
 use crate::Failure;
+
+/// A fact, and when it was noted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Noted {
+    /// By this machine's clock: the store may be away, and is not asked.
+    pub(crate) noted: Timestamp,
+    #[serde(flatten)]
+    pub(crate) fact: Fact,
+}
+
+impl Noted {
+    /// A fact that is noted now.
+    pub(crate) fn now(fact: Fact) -> Self {
+        Self { noted: machine_time(), fact }
+    }
+}
+
+/// The time by this machine's clock.
+pub(crate) fn machine_time() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
 
 /// One thing that a process knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +56,40 @@ pub(crate) enum Fact {
     /// The process was away, or the store slow, for so long.
     Away { ms: u64 },
     /// A call failed with an error that its caller has to deal with.
-    Failed { call: String, error: String },
+    Failed { call: String, error: String, nature: Nature },
+}
+
+/// Whether an error is over some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Nature {
+    /// The store is away, or busy, for now.
+    Passing,
+    /// Trying again is of no use.
+    Lasting,
+}
+
+/// An error of a call.
+pub(crate) trait CallError: std::fmt::Display {
+    /// Whether it is over some time.
+    fn nature(&self) -> Nature;
+}
+
+impl CallError for windlass::Error {
+    fn nature(&self) -> Nature {
+        if self.is_transient() { Nature::Passing } else { Nature::Lasting }
+    }
+}
+
+impl CallError for windlass::backend::Error {
+    fn nature(&self) -> Nature {
+        if self.kind().is_transient() { Nature::Passing } else { Nature::Lasting }
+    }
+}
+
+/// The fact that a call failed.
+pub(crate) fn failed(call: &str, error: &impl CallError) -> Fact {
+    Fact::Failed { call: call.to_owned(), error: format!("{error:#}"), nature: error.nature() }
 }
 
 /// An enqueue that the store has acknowledged.
@@ -157,11 +212,12 @@ impl History {
 
     /// Adds a fact: one write to the operating system, which a kill does not
     /// take back.
-    pub(crate) fn note(&self, fact: &Fact) {
-        let written = serde_json::to_vec(fact).map_err(Failure::from).and_then(|mut line| {
-            line.push(b'\n');
-            Ok((&self.0).write_all(&line)?)
-        });
+    pub(crate) fn note(&self, fact: Fact) {
+        let written =
+            serde_json::to_vec(&Noted::now(fact)).map_err(Failure::from).and_then(|mut line| {
+                line.push(b'\n');
+                Ok((&self.0).write_all(&line)?)
+            });
         if let Err(error) = written {
             // A history with gaps proves nothing.
             eprintln!("ERROR the history cannot be written: {error}");
@@ -170,14 +226,14 @@ impl History {
     }
 
     /// Adds the failure of a call.
-    pub(crate) fn note_failure(&self, call: &str, error: impl std::fmt::Display) {
-        self.note(&Fact::Failed { call: call.to_owned(), error: format!("{error:#}") });
+    pub(crate) fn note_failure(&self, call: &str, error: &impl CallError) {
+        self.note(failed(call, error));
     }
 }
 
 /// Reads a history. What stands behind the last line break was cut off by a
 /// kill, and is not a fact.
-pub(crate) fn read(path: &Path) -> Result<Vec<Fact>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Noted>, Failure> {
     let text = std::fs::read(path)?;
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
@@ -200,10 +256,15 @@ mod tests {
         let path = folder.path().join("h");
         let history = History::begin(&path).unwrap();
         let worker = WorkerId::from_bytes([1; 16]);
-        let facts = [Fact::Began { worker }, Fact::Away { ms: 7 }];
-        facts.iter().for_each(|fact| history.note(fact));
+        let token = Token(u64::MAX);
+        let job = JobId::from_bytes([255; 16]);
+        let facts = [Fact::Began { worker }, Fact::Away { ms: 7 }, Fact::StillHeld { job, token }];
+        let before = machine_time();
+        facts.iter().for_each(|fact| history.note(fact.clone()));
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"fact\":\"aw").unwrap();
-        assert_eq!(read(&path).unwrap(), facts);
+        let read = read(&path).unwrap();
+        assert!(read.iter().all(|noted| before <= noted.noted && noted.noted <= machine_time()));
+        assert_eq!(read.into_iter().map(|noted| noted.fact).collect::<Vec<_>>(), facts);
         assert!(History::begin(&path).is_err(), "two processes share a history");
     }
 

@@ -3,11 +3,13 @@
 //!
 //! ```text
 //! windlass-chaos [--seconds 60] [--store URL] [--seed N] [--workers 5] [--producers 3]
+//!     [--disturb COMMAND --disturb-every SECONDS] …
 //! ```
 //!
 //! The *conductor* starts worker and producer processes (this same program),
 //! kills them with SIGKILL, stops them for three lease lengths and continues
-//! them, restarts them, and in the end lets the workers drain what is left.
+//! them, restarts them, disturbs the store by commands that it is given, and in
+//! the end lets the workers drain what is left.
 //! Every process writes down what it knows, a line a fact, in a file of its own
 //! that a kill does not take back. An *observer* looks at the store meanwhile.
 //! The *judge* then compares the facts, what was observed and what is stored.
@@ -17,8 +19,8 @@
 //! not run.
 //!
 //! `plan.rs` says what is done, `fact.rs` what is written down, `worker.rs`,
-//! `stale.rs` and `producer.rs` are the processes, `conductor.rs` and
-//! `crew.rs` drive them, `observer.rs` and `collect.rs` gather what the store
+//! `stale.rs` and `producer.rs` are the processes, `conductor.rs`,
+//! `crew.rs` and `disturb.rs` drive them, `observer.rs` and `collect.rs` gather what the store
 //! says, `judge/` compares.
 
 #![allow(clippy::print_stdout, reason = "a program, not a library")]
@@ -26,6 +28,7 @@
 mod collect;
 mod conductor;
 mod crew;
+mod disturb;
 mod fact;
 mod gauge;
 mod integrity;
@@ -43,6 +46,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::disturb::Trouble;
 
 /// Something was violated.
 const VIOLATED: u8 = 1;
@@ -86,6 +91,14 @@ struct Run {
     /// How long the workers may take to finish what is left.
     #[arg(long, default_value_t = 300)]
     drain_seconds: u64,
+    /// A shell command that does something to the store, such as to restart its
+    /// server; to be followed by how often. May be given several times.
+    #[arg(long)]
+    disturb: Vec<String>,
+    /// How often the command before it is run, in seconds on average, and within
+    /// these for the first time.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    disturb_every: Vec<u32>,
     /// Where the histories go, and stay. Default: a temporary folder, which
     /// stays only if something was violated.
     #[arg(long)]
@@ -154,7 +167,19 @@ fn not_run(error: &Failure) -> ExitCode {
     ExitCode::from(NOT_RUN)
 }
 
+impl Run {
+    fn troubles(&self) -> Result<Vec<Trouble>, Failure> {
+        if self.disturb.len() != self.disturb_every.len() {
+            return Err("each --disturb COMMAND wants a --disturb-every SECONDS".into());
+        }
+        let every = self.disturb_every.iter().map(|seconds| Duration::from_secs((*seconds).into()));
+        let troubles = self.disturb.iter().cloned().zip(every);
+        Ok(troubles.map(|(command, every)| Trouble { command, every }).collect())
+    }
+}
+
 async fn whole(run: Run) -> Result<ExitCode, Failure> {
+    let troubles = run.troubles()?;
     let evidence = conductor::conduct(&conductor::Orders {
         length: Duration::from_secs(run.seconds),
         store: run.store,
@@ -163,6 +188,7 @@ async fn whole(run: Run) -> Result<ExitCode, Failure> {
         producers: run.producers,
         lease: Duration::from_millis(run.lease_ms),
         drain: Duration::from_secs(run.drain_seconds),
+        troubles,
         histories: run.histories,
     })
     .await?;

@@ -9,6 +9,7 @@ use windlass::backend::{Overdue, OverdueQuery};
 use windlass::model::{Beat, Detail, Direction, Filter, Job, JobsQuery, Payload, State, WorkerId};
 use windlass::{Queue, Result};
 
+use crate::fact::{Noted, failed};
 use crate::gauge::{IdleSlots, Pace};
 use crate::judge::{Ending, Observed};
 use crate::plan::{CONCURRENCY, Queues};
@@ -38,7 +39,7 @@ pub(crate) async fn observe(queues: Queues, lease: Duration, done: Arc<AtomicBoo
     };
     while !done.load(Ordering::Relaxed) {
         if let Err(error) = eye.look(lease).await {
-            eye.seen.failures.push(format!("{error:#}"));
+            eye.seen.failures.push(Noted::now(failed("look", &error)));
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use windlass::model::{Backoff, State};
-use windlass::{Enqueue, Error, Queue, Windlass};
+use windlass::{Enqueue, Error, Queue};
 
 use crate::fact::{Acknowledged, Fact, History, IfBroken};
 use crate::jobs::{Doomed, Flaky, Parent, Poison, Rare, Snoozy, Steps, Work};
 use crate::plan::{DELAY_IN_LEASES, PARTITIONS, Queues};
-use crate::worker::{leave_with_parent, speak};
+use crate::worker::{join, leave_with_parent, persist, speak};
 use crate::{Failure, Member};
 
 /// How many callers enqueue at once in one process, so that they share
@@ -47,10 +47,10 @@ struct Producer {
 pub(crate) async fn run(member: Member) -> Result<(), Failure> {
     let ended = leave_with_parent()?;
     speak();
-    let windlass = Windlass::connect(&member.store).await?;
-    let queues = Queues::declare(&windlass).await?;
+    let history = History::begin(&member.history)?;
+    let (_, queues) = persist(&history, "connect", || join(&member.store)).await?;
     let producer = Arc::new(Producer {
-        history: History::begin(&member.history)?,
+        history,
         queues,
         lease: member.lease(),
         open: Default::default(),
@@ -89,7 +89,7 @@ impl Producer {
                         let backlog: u64 = live.map(|state| stats.count(state)).sum();
                         open.store(backlog < BACKLOG, Ordering::Relaxed);
                     }
-                    Err(error) => self.history.note_failure("stats", error),
+                    Err(error) => self.history.note_failure("stats", &error),
                 }
             }
             let again = poisoned.is_none_or(|at| at.elapsed() >= POISON_EVERY);
@@ -140,13 +140,13 @@ impl Producer {
     async fn store_as<J: 'static>(&self, job: Enqueue<J>, known: Acknowledged) {
         match job.await {
             Ok(handle) => {
-                self.history.note(&Fact::Acknowledged(Acknowledged { job: handle.id(), ..known }));
+                self.history.note(Fact::Acknowledged(Acknowledged { job: handle.id(), ..known }));
             }
             Err(Error::Duplicate { key, existing }) => {
                 let key = key.as_str().to_owned();
-                self.history.note(&Fact::Duplicate { key, existing: existing.id });
+                self.history.note(Fact::Duplicate { key, existing: existing.id });
             }
-            Err(error) => self.history.note_failure("enqueue", error),
+            Err(error) => self.history.note_failure("enqueue", &error),
         }
     }
 
@@ -196,10 +196,10 @@ impl Producer {
             Ok(handles) => {
                 for handle in handles {
                     let known = Acknowledged::new(handle.id(), queue.name());
-                    self.history.note(&Fact::Acknowledged(known));
+                    self.history.note(Fact::Acknowledged(known));
                 }
             }
-            Err(error) => self.history.note_failure("enqueue many", error),
+            Err(error) => self.history.note_failure("enqueue many", &error),
         }
     }
 
@@ -244,10 +244,10 @@ impl Producer {
                     let mut known = Acknowledged::new(ids[at], queue.name());
                     known.after = ids[after].to_vec();
                     known.broken = if at == 2 { broken } else { IfBroken::Cancel };
-                    self.history.note(&Fact::Acknowledged(known));
+                    self.history.note(Fact::Acknowledged(known));
                 }
             }
-            Err(error) => self.history.note_failure("enqueue flow", error),
+            Err(error) => self.history.note_failure("enqueue flow", &error),
         }
     }
 

@@ -23,6 +23,26 @@ pub(crate) fn table(verdict: &Verdict) {
             eprintln!("    {violation}");
         }
     }
+    let figures = &verdict.figures;
+    if figures.disturbances.is_empty() {
+        return;
+    }
+    let waited = |ms: Option<u64>| ms.map_or_else(|| "for ever".to_owned(), |ms| ms.to_string());
+    eprintln!(
+        "\n{:<58} {:>8} {:>8} {:>15} {:>15}",
+        "what was done to the store", "after ms", "took ms", "no enqueue, ms", "no start, ms"
+    );
+    for done in &figures.disturbances {
+        eprintln!(
+            "{:<58} {:>8} {:>8} {:>15} {:>15}",
+            done.command,
+            done.after,
+            done.took,
+            waited(done.without_enqueue),
+            waited(done.without_start)
+        );
+    }
+    eprintln!("calls that failed meanwhile: {:?}", figures.errors_while_disturbed);
 }
 
 /// Everything, on one page of JSON.

@@ -54,13 +54,13 @@ pub(crate) async fn watch(hands: Arc<Hands>, client: Client, queues: Queues, mem
             // A write that changes nothing tells how slow the store is.
             let nobody = WorkerId::from_bytes(random.u128(..).to_be_bytes());
             if let Err(error) = client.backend().beat(Beat::Leaving(nobody)).await {
-                hands.history.note_failure("beat", error);
+                hands.history.note_failure("beat", &error);
             }
             note_away(&hands, tried.elapsed(), lease);
         }
         for (job, token) in leases {
             if let Err(error) = probe(&hands, &client, &queues, (&job, token), occasion).await {
-                hands.history.note_failure("a write under a lost lease", error);
+                hands.history.note_failure("a write under a lost lease", &error);
             }
         }
     }
@@ -71,7 +71,7 @@ pub(crate) async fn watch(hands: Arc<Hands>, client: Client, queues: Queues, mem
 fn note_away(hands: &Hands, away: Duration, lease: Duration) {
     if away > lease / 3 {
         let ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
-        hands.history.note(&Fact::Away { ms });
+        hands.history.note(Fact::Away { ms });
     }
 }
 
@@ -87,11 +87,11 @@ async fn probe(
     let backend = client.backend();
     let Some(seen) = backend.job(of).await? else { return Ok(()) };
     if seen.job.lease.is_some_and(|lease| lease.token == token) {
-        hands.history.note(&Fact::StillHeld { job: of.id, token });
+        hands.history.note(Fact::StillHeld { job: of.id, token });
         return Ok(());
     }
     let note = |write, accepted| {
-        hands.history.note(&Fact::Probed { job: of.id, token, write, occasion, accepted });
+        hands.history.note(Fact::Probed { job: of.id, token, write, occasion, accepted });
     };
     let accepted = |yes| if yes { Accepted::Yes } else { Accepted::No };
 

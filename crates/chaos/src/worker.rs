@@ -5,10 +5,12 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use windlass::model::{JobId, JobRef, NewStep, Payload, StepName, StepRecorded, Token};
-use windlass::{Client, Context, Data, Error, JobError, Windlass, backend};
+use windlass::{Client, Context, Data, Error, JobError, Windlass, WorkerBuilder, backend};
 
-use crate::fact::{Acknowledged, Fact, History, Start, StepAnswer};
+use crate::fact::{Acknowledged, Fact, History, Start, StepAnswer, machine_time};
 use crate::jobs::{Doomed, Flaky, Parent, Poison, Rare, STEPS, Snoozy, Steps, Tick, Work};
 use crate::plan::{Queues, knows_rare};
 use crate::{Failure, Member, stale};
@@ -39,7 +41,7 @@ impl Hands {
         let at = job.started_at.unwrap_or_default();
         let until = job.lease.map_or(at, |lease| lease.until);
         let of = (job.reference(), context.token());
-        self.history.note(&Fact::Started(Start {
+        self.history.note(Fact::Started(Start {
             job: job.id,
             queue: job.queue.clone(),
             token: of.1,
@@ -82,9 +84,9 @@ impl Attempt {
         match context.client().backend().now().await {
             Ok(at) => {
                 self.finished = true;
-                self.hands.history.note(&Fact::Finished { job, token, at });
+                self.hands.history.note(Fact::Finished { job, token, at });
             }
-            Err(error) => self.hands.history.note_failure("now", error),
+            Err(error) => self.hands.history.note_failure("now", &error),
         }
     }
 }
@@ -93,7 +95,7 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let (job, token) = (self.of.0.clone(), self.of.1);
         if !self.finished {
-            self.hands.history.note(&Fact::Dropped { job: job.id, token });
+            self.hands.history.note(Fact::Dropped { job: job.id, token });
         }
         lock(&self.hands.held).remove(&(job.id, token));
         let mut past = lock(&self.hands.past);
@@ -108,38 +110,17 @@ impl Drop for Attempt {
 pub(crate) async fn run(member: Member) -> Result<(), Failure> {
     let ended = leave_with_parent()?;
     speak();
-    let windlass = Windlass::connect(&member.store).await?;
-    let queues = Queues::declare(&windlass).await?;
+    let history = History::begin(&member.history)?;
+    let (windlass, queues) = persist(&history, "connect", || join(&member.store)).await?;
     let hands = Arc::new(Hands {
-        history: History::begin(&member.history)?,
+        history,
         queues: queues.clone(),
         held: Mutex::default(),
         past: Mutex::default(),
     });
-    let mut builder = windlass
-        .worker()
-        .lease(member.lease())
-        // Both are short, so that what was lost is found within a lease.
-        .poll_interval(member.lease() / 5)
-        .sweep_interval(member.lease() / 4)
-        .shutdown_grace(GRACE)
-        .data(Arc::clone(&hands))
-        .handle(work)
-        .handle(flaky)
-        .handle(snoozy)
-        .handle(steps)
-        .handle(parent)
-        .handle(doomed)
-        .handle(poison)
-        .handle(tick);
-    for (queue, slots) in queues.all() {
-        builder = builder.queue_with(queue, slots);
-    }
-    if knows_rare(member.index) {
-        builder = builder.handle(rare);
-    }
-    let worker = builder.start().await?;
-    hands.history.note(&Fact::Began { worker: worker.id() });
+    let start = || builder(&windlass, &hands, &member).start();
+    let worker = persist(&hands.history, "start", start).await?;
+    hands.history.note(Fact::Began { worker: worker.id() });
     let watch = tokio::spawn(stale::watch(
         Arc::clone(&hands),
         Client::clone(&windlass),
@@ -151,6 +132,60 @@ pub(crate) async fn run(member: Member) -> Result<(), Failure> {
     worker.stop().await;
     watch.abort();
     Ok(())
+}
+
+fn builder(windlass: &Windlass, hands: &Arc<Hands>, member: &Member) -> WorkerBuilder {
+    let mut builder = windlass
+        .worker()
+        .lease(member.lease())
+        // Both are short, so that what was lost is found within a lease.
+        .poll_interval(member.lease() / 5)
+        .sweep_interval(member.lease() / 4)
+        .shutdown_grace(GRACE)
+        .data(Arc::clone(hands))
+        .handle(work)
+        .handle(flaky)
+        .handle(snoozy)
+        .handle(steps)
+        .handle(parent)
+        .handle(doomed)
+        .handle(poison)
+        .handle(tick);
+    for (queue, slots) in hands.queues.all() {
+        builder = builder.queue_with(queue, slots);
+    }
+    if knows_rare(member.index) {
+        builder = builder.handle(rare);
+    }
+    builder
+}
+
+/// Connects, and declares the queues.
+pub(crate) async fn join(store: &str) -> windlass::Result<(Windlass, Queues)> {
+    let windlass = Windlass::connect(store).await?;
+    let queues = Queues::declare(&windlass).await?;
+    Ok((windlass, queues))
+}
+
+/// Does what a process begins with. A store that is away is waited for:
+/// whoever looks after real processes would start them again until it is back.
+pub(crate) async fn persist<T, F>(
+    history: &History,
+    call: &str,
+    mut begin: impl FnMut() -> F,
+) -> windlass::Result<T>
+where
+    F: Future<Output = windlass::Result<T>>,
+{
+    loop {
+        match begin().await {
+            Err(error) if error.is_transient() => {
+                history.note_failure(call, &error);
+                pass(100).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// What ends when standard input does. A stopped process would not notice that
@@ -170,13 +205,22 @@ pub(crate) fn leave_with_parent() -> Result<tokio::sync::oneshot::Receiver<()>, 
     Ok(ended)
 }
 
+/// The time as in histories, so that the judge can compare.
+struct MachineTime;
+
+impl FormatTime for MachineTime {
+    fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
+        write!(line, "{}", machine_time().as_micros())
+    }
+}
+
 /// Lets warnings and errors of the library out: they go to a file, and the
 /// judge reads it.
 pub(crate) fn speak() {
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .with_ansi(false)
-        .without_time()
+        .with_timer(MachineTime)
         .with_target(false)
         .with_writer(std::io::stderr)
         .init();
@@ -261,7 +305,7 @@ async fn steps(job: Steps, context: Context, hands: Mine) -> Result<(), JobError
                 return Err(error.into());
             }
         };
-        hands.history.note(&Fact::Step { job: of.id, token, position, answer, outcome });
+        hands.history.note(Fact::Step { job: of.id, token, position, answer, outcome });
     }
     attempt.finish(&context).await;
     Ok(())
@@ -276,7 +320,7 @@ async fn parent(job: Parent, context: Context, hands: Mine) -> Result<(), JobErr
         Ok(child) => {
             let mut fact = Acknowledged::new(child.id(), queue.name());
             fact.key = Some(key);
-            hands.history.note(&Fact::Acknowledged(fact));
+            hands.history.note(Fact::Acknowledged(fact));
         }
         // The lease is lost, and somebody else does this.
         Err(Error::Refused(backend::Refusal::StaleParent(_))) => {}

@@ -24,7 +24,7 @@ pub(super) fn checks(index: &Index<'_>) -> Vec<Check> {
 
 /// What was acknowledged exists and has ended: lost = 0.
 fn lost(index: &Index<'_>) -> Check {
-    let mut check = Check::new("no acknowledged job is lost", &["F1", "F42"]);
+    let mut check = Check::new("no acknowledged job is lost", &["F1", "F28", "F42"]);
     for job in index.acknowledged.keys() {
         let state = index.records.get(job).map(|record| record.ending.state);
         check.look(state.is_some_and(State::is_terminal), || match state {

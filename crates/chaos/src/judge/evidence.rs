@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use windlass::model::{FailureKind, JobId, QueueName, State, Timestamp, Token};
 
-use crate::fact::Fact;
+use crate::fact::Noted;
 use crate::plan::Terms;
 
 /// What there is to judge by: what processes wrote down, what was observed,
@@ -17,6 +17,7 @@ pub(crate) struct Evidence {
     pub(crate) terms: Terms,
     pub(crate) processes: Vec<Process>,
     pub(crate) incidents: Incidents,
+    pub(crate) disturbances: Vec<Disturbance>,
     pub(crate) observed: Observed,
     /// Every stored job.
     pub(crate) records: Vec<Record>,
@@ -57,7 +58,9 @@ pub(crate) struct RunInfo {
     pub(crate) store: String,
     pub(crate) workers: u32,
     pub(crate) producers: u32,
-    /// For how long processes were killed and stopped.
+    /// When processes began to be killed and stopped, by this machine's clock.
+    pub(crate) begin: Timestamp,
+    /// For how long they were.
     pub(crate) length: Duration,
     /// How long the workers took to finish what was left. `None`: they did
     /// not, within their bound.
@@ -68,7 +71,7 @@ pub(crate) struct RunInfo {
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub(crate) name: String,
-    pub(crate) facts: Vec<Fact>,
+    pub(crate) facts: Vec<Noted>,
     pub(crate) died: Died,
     /// What it said beside its history, a line each.
     pub(crate) said: Vec<String>,
@@ -98,6 +101,17 @@ pub(crate) struct Incidents {
     pub(crate) producers_stopped: u64,
 }
 
+/// Something that was done to the store. The moments are by this machine's
+/// clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Disturbance {
+    /// The command that did it.
+    pub(crate) command: String,
+    pub(crate) begin: Timestamp,
+    /// When the command had come to its end.
+    pub(crate) end: Timestamp,
+}
+
 /// What an observer saw while it went on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
@@ -125,7 +139,8 @@ pub(crate) struct Observed {
     pub(crate) rate_backlogged: Duration,
     /// How many of its jobs started meanwhile.
     pub(crate) rate_started: u64,
-    pub(crate) failures: Vec<String>,
+    /// Calls that failed.
+    pub(crate) failures: Vec<Noted>,
 }
 
 /// What of a job does not change any more once it has ended.

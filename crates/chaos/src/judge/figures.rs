@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use windlass::model::Timestamp;
 
+use super::disturbances::{Disturbed, disturbed, explained_errors};
 use super::ends::of_type;
 use super::index::Index;
 use super::leases::{double_start_bound, double_start_count};
@@ -77,6 +78,10 @@ pub(crate) struct Figures {
     pub(crate) looks_of_the_observer: u64,
     pub(crate) ended_jobs_watched: u64,
     pub(crate) integrity: &'static str,
+    /// What was done to the store.
+    pub(crate) disturbances: Vec<Disturbed>,
+    /// Calls that failed for it, and so were not acknowledged.
+    pub(crate) errors_while_disturbed: BTreeMap<String, u64>,
 }
 
 /// How some values are spread.
@@ -102,7 +107,7 @@ impl Spread {
     }
 }
 
-fn ms(length: Duration) -> u64 {
+pub(super) fn ms(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -184,6 +189,8 @@ pub(super) fn figures(index: &Index<'_>) -> Figures {
             Integrity::Sound => "ok",
             Integrity::Broken(_) => "broken",
         },
+        disturbances: disturbed(index),
+        errors_while_disturbed: explained_errors(index),
     }
 }
 

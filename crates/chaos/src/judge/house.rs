@@ -2,12 +2,16 @@
 
 use windlass::model::State;
 
+use super::disturbances::is_explained;
 use super::index::Index;
+use super::said::Line;
 use super::{Check, Died, Integrity};
 use crate::fact::Fact;
 
 pub(super) fn checks(index: &Index<'_>) -> Vec<Check> {
-    vec![drained(index), books(index), integrity(index), errors(index), processes(index)]
+    let mut checks = vec![drained(index), books(index), errors(index), processes(index)];
+    checks.extend(integrity(index));
+    checks
 }
 
 fn drained(index: &Index<'_>) -> Check {
@@ -43,41 +47,42 @@ fn books(index: &Index<'_>) -> Check {
     check
 }
 
-fn integrity(index: &Index<'_>) -> Check {
+/// A store without a file of its own has none to be looked at.
+fn integrity(index: &Index<'_>) -> Option<Check> {
     let mut check = Check::new("the store's file is sound", &["F39"]);
     match &index.evidence.integrity {
-        Integrity::NotChecked => {}
+        Integrity::NotChecked => return None,
         Integrity::Sound => check.look(true, String::new),
         Integrity::Broken(how) => check.look(false, || how.clone()),
     }
-    check
+    Some(check)
 }
 
-/// Nothing here takes the store away, so no call has a reason to fail. What
-/// the library warns of counts too: it would reach an operator.
+/// Where nothing takes the store away, no call has a reason to fail; where
+/// something does, what is over by itself may fail for a while. What the library
+/// warns of counts too: it would reach an operator.
 fn errors(index: &Index<'_>) -> Check {
-    let mut check = Check::new("no error reaches a user", &["F26", "F40"]);
+    let mut check = Check::new("no error reaches a user", &["F26", "F28", "F40"]);
     check.looked_at = index.evidence.processes.len() as u64;
-    for (process, fact) in index.facts() {
-        if let Fact::Failed { call, error } = fact {
-            check.violations.push(format!("{}: {call}: {error}", process.name));
+    let observed = index.evidence.observed.failures.iter().map(|noted| ("observer", noted));
+    let noted = index.noted().map(|(process, noted)| (process.name.as_str(), noted));
+    for (name, noted) in noted.chain(observed) {
+        if let Fact::Failed { call, error, nature } = &noted.fact
+            && !is_explained(index, Some(noted.noted), *nature)
+        {
+            check.violations.push(format!("{name}: {call}: {error}"));
         }
     }
     for process in &index.evidence.processes {
-        let told = process.said.iter().filter(|line| is_trouble(line));
-        check.violations.extend(told.map(|line| format!("{}: {line}", process.name)));
+        for line in process.said.iter().filter_map(|line| Line::read(line)) {
+            if let Some(nature) = line.trouble()
+                && !is_explained(index, line.at, nature)
+            {
+                check.violations.push(format!("{}: {}", process.name, line.text));
+            }
+        }
     }
     check
-        .violations
-        .extend(index.evidence.observed.failures.iter().map(|f| format!("observer: {f}")));
-    check
-}
-
-/// Whether a line that a process said tells of an error, rather than of a lost
-/// lease or an unknown job type: those are what is going on here.
-fn is_trouble(line: &str) -> bool {
-    let line = line.trim_start();
-    !line.is_empty() && (!line.starts_with("WARN") || line.contains("error="))
 }
 
 fn processes(index: &Index<'_>) -> Check {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use windlass::model::{JobId, State, Timestamp};
 
 use super::{Evidence, LeaseId, Process, Record};
-use crate::fact::{Acknowledged, Fact, Start};
+use crate::fact::{Acknowledged, Fact, Noted, Start};
 
 /// The facts by job and by lease.
 pub(super) struct Index<'e> {
@@ -54,8 +54,13 @@ impl<'e> Index<'e> {
 
     /// Every fact, and the process that knew it.
     pub(super) fn facts(&self) -> impl Iterator<Item = (&'e Process, &'e Fact)> + use<'e> {
+        self.noted().map(|(process, noted)| (process, &noted.fact))
+    }
+
+    /// The same, with when it was noted.
+    pub(super) fn noted(&self) -> impl Iterator<Item = (&'e Process, &'e Noted)> + use<'e> {
         let processes = &self.evidence.processes;
-        processes.iter().flat_map(|process| process.facts.iter().map(move |fact| (process, fact)))
+        processes.iter().flat_map(|process| process.facts.iter().map(move |noted| (process, noted)))
     }
 
     /// When the lease of a start was live for certain: from its beginning until

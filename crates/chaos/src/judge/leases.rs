@@ -60,7 +60,8 @@ fn reasons(index: &Index<'_>) -> Check {
 }
 
 /// Double starts ≤ kills × concurrency. A process that was stopped, or found
-/// the store slow, may have lost its leases as if it had been killed.
+/// the store slow, may have lost its leases as if it had been killed; and every
+/// worker may have when the store was disturbed.
 fn double_starts(index: &Index<'_>) -> Check {
     let mut check = Check::new("double starts are within kills × concurrency", &["F1"]);
     let (double, bound) = (double_start_count(index), double_start_bound(index));
@@ -82,7 +83,10 @@ pub(super) fn double_start_count(index: &Index<'_>) -> u64 {
 pub(super) fn double_start_bound(index: &Index<'_>) -> u64 {
     let incidents = &index.evidence.incidents;
     let away = index.facts().filter(|(_, fact)| matches!(fact, Fact::Away { .. })).count() as u64;
-    let harmed = incidents.workers_killed + incidents.aborts + incidents.workers_stopped + away;
+    let disturbed =
+        index.evidence.disturbances.len() as u64 * u64::from(index.evidence.run.workers);
+    let killed = incidents.workers_killed + incidents.aborts;
+    let harmed = killed + incidents.workers_stopped + away + disturbed;
     harmed * index.evidence.terms.slots
 }
 

@@ -4,6 +4,7 @@
 //! clock; how fast anything went is told, and judged by nobody.
 
 mod check;
+mod disturbances;
 mod ends;
 mod evidence;
 mod figures;
@@ -13,6 +14,7 @@ mod index;
 mod leases;
 mod limits;
 mod lines;
+mod said;
 mod schedule;
 mod unique;
 
@@ -23,8 +25,8 @@ mod tests;
 
 pub(crate) use check::{Check, Verdict};
 pub(crate) use evidence::{
-    Book, Died, Ending, Evidence, Incidents, Integrity, LeaseId, Observed, Places, Process, Record,
-    Repeated, RunInfo,
+    Book, Died, Disturbance, Ending, Evidence, Incidents, Integrity, LeaseId, Observed, Places,
+    Process, Record, Repeated, RunInfo,
 };
 pub(crate) use figures::Figures;
 
@@ -42,6 +44,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
         unique::checks(&index),
         flows::checks(&index),
         house::checks(&index),
+        disturbances::checks(&index),
     ];
     Verdict { checks: groups.into_iter().flatten().collect(), figures: figures::figures(&index) }
 }

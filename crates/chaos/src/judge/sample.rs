@@ -10,11 +10,11 @@ use windlass::model::{
 };
 
 use super::{
-    Book, Died, Ending, Evidence, Incidents, Integrity, Observed, Places, Process, Record,
-    Repeated, RunInfo,
+    Book, Died, Disturbance, Ending, Evidence, Incidents, Integrity, Observed, Places, Process,
+    Record, Repeated, RunInfo,
 };
 use crate::fact::{
-    Accepted, Acknowledged, Fact, IfBroken, LeasedWrite, Occasion, Start, StepAnswer,
+    Accepted, Acknowledged, Fact, IfBroken, LeasedWrite, Noted, Occasion, Start, StepAnswer,
 };
 use crate::jobs::{Doomed, Flaky, Parent, Poison, Rare, Steps, Tick, Work};
 use crate::plan::{MAX_STALLS, RATE, TICK, Terms};
@@ -233,6 +233,11 @@ impl Builder {
                 ticks_until: at(2000).after(TICK * 2),
             },
             processes,
+            disturbances: vec![Disturbance {
+                command: "restart".to_owned(),
+                begin: at(NOTED_AFTER - 1000),
+                end: at(NOTED_AFTER),
+            }],
             incidents: Incidents { workers_killed: 1, ..Incidents::default() },
             observed: Observed {
                 looks: 10,
@@ -254,8 +259,15 @@ impl Builder {
     }
 }
 
+/// When everything was noted, by the machine's clock: in the middle of what was
+/// done to the store.
+pub(super) const NOTED_AFTER: u64 = 50_000;
+
 fn process(name: &str, facts: Vec<Fact>, died: Died) -> Process {
-    let said = vec![" WARN job{queue=bulk}: the lease is lost; the handler is dropped".to_owned()];
+    let noted = at(NOTED_AFTER);
+    let facts = facts.into_iter().map(|fact| Noted { noted, fact }).collect();
+    let lost = "WARN job{queue=bulk}: the lease is lost; the handler is dropped";
+    let said = vec![format!("{}  {lost}", noted.as_micros())];
     Process { name: name.to_owned(), facts, died, said }
 }
 

@@ -1,14 +1,14 @@
 //! The judge can fail: every violation is planted once, by hand, in a run in
 //! which nothing else went wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use windlass::model::{JobId, State, Timestamp, Token};
 
-use super::sample::{LEASE, at, id, job, queue, sound};
+use super::sample::{LEASE, NOTED_AFTER, at, id, job, queue, sound};
 use super::{Died, Evidence, Integrity, Record, judge};
-use crate::fact::{Accepted, Acknowledged, Fact, Start, StepAnswer};
+use crate::fact::{Accepted, Acknowledged, Fact, Nature, Noted, Start, StepAnswer};
 use crate::plan::RATE;
 
 fn record(evidence: &mut Evidence, nth: u8) -> &mut Record {
@@ -16,7 +16,8 @@ fn record(evidence: &mut Evidence, nth: u8) -> &mut Record {
 }
 
 fn facts(evidence: &mut Evidence) -> impl Iterator<Item = &mut Fact> {
-    evidence.processes.iter_mut().flat_map(|process| &mut process.facts)
+    let processes = evidence.processes.iter_mut();
+    processes.flat_map(|process| &mut process.facts).map(|noted| &mut noted.fact)
 }
 
 fn start(evidence: &mut Evidence, nth: u8, token: u64) -> &mut Start {
@@ -54,8 +55,25 @@ fn copy(evidence: &mut Evidence, nth: u8, as_id: u8) -> &mut Record {
 }
 
 fn add(evidence: &mut Evidence, fact: Fact) {
-    evidence.processes[0].facts.push(fact);
+    evidence.processes[0].facts.push(Noted { noted: at(NOTED_AFTER), fact });
 }
+
+/// Adds an error that a caller got so long after the store was disturbed.
+fn add_error(evidence: &mut Evidence, after: Duration, nature: Nature) {
+    let (call, error) = ("enqueue".to_owned(), "busy".to_owned());
+    add(evidence, Fact::Failed { call, error, nature });
+    let added = evidence.processes[0].facts.last_mut().unwrap();
+    added.noted = added.noted.after(after);
+}
+
+/// Adds a line that the library says so long after the store was disturbed.
+fn add_line(evidence: &mut Evidence, after: Duration, line: &str) {
+    let line = format!("{}  {line}", at(NOTED_AFTER).after(after).as_micros());
+    evidence.processes[0].said.push(line);
+}
+
+const A_MINUTE: Duration = Duration::from_secs(60);
+const WARNING: &str = "WARN the store gives no jobs; asking again error=\"busy\"";
 
 fn start_again(evidence: &mut Evidence, nth: u8, token: u64, begin: Timestamp) {
     let again = Start {
@@ -280,19 +298,32 @@ const PLANTED: &[(&str, &str, Plant)] = &[
     ("the file is damaged", "the store's file is sound", |e| {
         e.integrity = Integrity::Broken("row missing from index".to_owned());
     }),
-    ("an enqueue fails", "no error reaches a user", |e| {
-        let (call, error) = ("enqueue".to_owned(), "busy".to_owned());
-        add(e, Fact::Failed { call, error });
+    ("an enqueue fails for no reason", "no error reaches a user", |e| {
+        add_error(e, A_MINUTE, Nature::Passing);
     }),
-    ("the library warns of a store that fails", "no error reaches a user", |e| {
-        let line = " WARN the store gives no jobs; asking again error=\"busy\"";
-        e.processes[0].said.push(line.to_owned());
+    ("an enqueue fails before there is a reason", "no error reaches a user", |e| {
+        e.disturbances[0].begin = at(NOTED_AFTER + 1);
+        add_error(e, Duration::ZERO, Nature::Passing);
+    }),
+    ("an enqueue fails for ever", "no error reaches a user", |e| {
+        add_error(e, Duration::ZERO, Nature::Lasting);
+    }),
+    ("the library warns of a store that fails for no reason", "no error reaches a user", |e| {
+        add_line(e, A_MINUTE, WARNING);
+    }),
+    ("the library tells of an error that is not over by itself", "no error reaches a user", |e| {
+        add_line(e, Duration::ZERO, "ERROR a job cannot be settled");
     }),
     ("a process panics", "no error reaches a user", |e| {
         e.processes[0].said.push("thread 'main' panicked at src/main.rs:1:1:".to_owned());
     }),
     ("the observer's calls fail", "no error reaches a user", |e| {
-        e.observed.failures.push("busy".to_owned());
+        let (call, error, nature) = ("look".to_owned(), "busy".to_owned(), Nature::Lasting);
+        let fact = Fact::Failed { call, error, nature };
+        e.observed.failures.push(Noted { noted: at(NOTED_AFTER), fact });
+    }),
+    ("nothing happens after a disturbance", "work goes on after the store was disturbed", |e| {
+        e.disturbances[0].end = at(NOTED_AFTER + 1);
     }),
     ("a process ends by itself", "processes end when they are told to, and not before", |e| {
         e.processes[0].died = Died::Unexpected;
@@ -354,6 +385,24 @@ fn what_a_lease_allows_is_no_violation() {
     record(&mut evidence, job::LIMITED[4]).ending.finished_at = Some(moved);
     evidence.observed.ended.remove(&id(job::LIMITED[4]));
     assert_eq!(violated(&evidence), BTreeSet::new());
+}
+
+#[test]
+fn what_is_over_by_itself_may_fail_for_a_while_after_a_disturbance() {
+    let mut evidence = sound();
+    let soon = Duration::from_secs(20);
+    add_error(&mut evidence, Duration::ZERO, Nature::Passing);
+    add_error(&mut evidence, soon, Nature::Passing);
+    add_line(&mut evidence, soon, WARNING);
+    assert_eq!(violated(&evidence), BTreeSet::new());
+    let errors = judge(&evidence).figures.errors_while_disturbed;
+    assert_eq!(errors, BTreeMap::from([("enqueue".to_owned(), 2), ("warning".to_owned(), 1)]));
+
+    // Where nothing was done to the store, nothing explains them.
+    evidence.disturbances.clear();
+    let verdict = judge(&evidence);
+    let violations: usize = verdict.checks.iter().map(|check| check.violations.len()).sum();
+    assert_eq!(violations, 3, "{:?}", verdict.checks);
 }
 
 #[test]
