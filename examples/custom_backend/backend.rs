@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
+use windlass::backend::hub::Hub;
 use windlass::backend::{
     ApplyAnswer, Ask, Backend, Capabilities, Clean, Declared, Dequeued, EnqueueAnswer, Error,
     ErrorKind, Extend, Extended, NoticeStream, OverduePage, OverdueQuery, PutRepeatable,
@@ -20,7 +21,6 @@ use windlass::model::{
 
 use crate::kv::Kv;
 use crate::store::{Finish, Store};
-use crate::wakeup::Hub;
 
 /// A store of jobs in a redb file.
 ///
@@ -62,7 +62,7 @@ impl RedbBackend {
         thread::Builder::new().name("redb".to_owned()).spawn(work).map_err(|error| {
             Error::new(ErrorKind::Unavailable, "no thread for the store").with_source(error)
         })?;
-        Ok(Self { tasks, hub: Arc::new(Hub::new()), clock })
+        Ok(Self { tasks, hub: Arc::new(Hub::default()), clock })
     }
 
     /// Runs one step on the store, in one transaction.
@@ -92,12 +92,12 @@ fn transact<T>(
         Clock::Manual(clock) => clock.now(),
     };
     let transaction = kv.begin()?;
-    let mut store = Store::begin(transaction.pairs()?, clock)?;
+    let mut store = Store::begin(transaction.pairs()?, clock, hub.news())?;
     // Whatever fails from here on undoes all of it.
     let done = step(&mut store)?;
-    if let Finish::Commit(notices) = store.finish()? {
+    if let Finish::Commit(mut news) = store.finish()? {
         transaction.commit()?;
-        hub.send(notices);
+        hub.tell(&mut news);
     }
     Ok(done)
 }
@@ -221,6 +221,6 @@ impl Backend for RedbBackend {
     }
 
     fn watch(&self, interest: Interest) -> NoticeStream {
-        self.hub.watch(interest)
+        Box::pin(self.hub.watch(interest))
     }
 }

@@ -9,8 +9,8 @@
 //! `backend` is the trait, one step of the store for each method; `store` is
 //! what each step does; `record` is a job as it is stored, and in which indexes
 //! it is; `keys` says what lies where; `kv` is the only file that knows the
-//! key-value crate; `wakeup` hands out notices. No rule of scheduling is
-//! decided here: core decides, and this stores, orders, compares and counts.
+//! key-value crate. No rule of scheduling is decided here: core decides, and
+//! this stores, orders, compares and counts.
 
 mod backend;
 mod demo;
@@ -18,7 +18,6 @@ mod keys;
 mod kv;
 mod record;
 mod store;
-mod wakeup;
 
 use backend::RedbBackend;
 use windlass_conformance::opening;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use windlass_core::backend::hub::{Hub, News};
 use windlass_core::backend::{
     ApplyAnswer, Ask, Backend, Capabilities, Clean, Declared, Dequeued, EnqueueAnswer, Extend,
     Extended, NoticeStream, OverduePage, OverdueQuery, PutRepeatable, RepeatablePut, Repeatables,
@@ -18,7 +19,6 @@ use windlass_core::model::{
 
 use crate::config::MemoryConfig;
 use crate::store::Store;
-use crate::wakeup::{Hub, Outbox};
 
 /// A store of jobs in memory.
 ///
@@ -56,23 +56,24 @@ impl MemoryBackend {
             inner: Arc::new(Inner {
                 clock: config.clock,
                 state: Mutex::new(State { store: Store::default(), last: Timestamp::EPOCH }),
-                hub: Hub::new(config.notice_buffer),
+                hub: Hub::keeping(config.notice_buffer),
             }),
         }
     }
 
     /// Runs one step on the store, at one moment, with the store for itself.
-    fn step<T>(&self, step: impl FnOnce(&mut Store, Timestamp, &mut Outbox) -> T) -> T {
-        let mut outbox = self.inner.hub.outbox();
+    fn step<T>(&self, step: impl FnOnce(&mut Store, Timestamp, &mut News) -> T) -> T {
+        let mut news = self.inner.hub.news();
         let done = {
             // Steps do not panic half-way; if one did, the others would rather
             // go on than fail for ever.
             let guard = self.inner.state.lock();
             let mut state = guard.unwrap_or_else(PoisonError::into_inner);
             let now = self.inner.clock_now(&mut state);
-            step(&mut state.store, now, &mut outbox)
+            step(&mut state.store, now, &mut news)
         };
-        self.inner.hub.publish(outbox);
+        // Watchers are woken outside the lock.
+        self.inner.hub.tell(&mut news);
         done
     }
 }
@@ -119,7 +120,7 @@ impl Backend for MemoryBackend {
     }
 
     async fn declare(&self, spec: &QueueSpec) -> Result<Declared> {
-        Ok(self.step(|store, now, outbox| store.declare(spec, now, outbox)))
+        Ok(self.step(|store, now, news| store.declare(spec, now, news)))
     }
 
     async fn pause(&self, queue: &QueueName) -> Result<()> {
@@ -127,7 +128,7 @@ impl Backend for MemoryBackend {
     }
 
     async fn resume(&self, queue: &QueueName) -> Result<()> {
-        self.step(|store, _, outbox| store.resume(queue, outbox))
+        self.step(|store, _, news| store.resume(queue, news))
     }
 
     async fn queues(&self) -> Result<Vec<QueueInfo>> {
@@ -135,15 +136,15 @@ impl Backend for MemoryBackend {
     }
 
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<EnqueueAnswer> {
-        Ok(self.step(|store, now, outbox| store.enqueue(jobs, now, outbox)))
+        Ok(self.step(|store, now, news| store.enqueue(jobs, now, news)))
     }
 
     async fn dequeue(&self, ask: Ask) -> Result<Dequeued> {
-        self.step(|store, now, outbox| store.dequeue(&ask, now, outbox))
+        self.step(|store, now, news| store.dequeue(&ask, now, news))
     }
 
     async fn extend(&self, leases: Vec<Extend>) -> Result<(Vec<Extended>, Timestamp)> {
-        Ok(self.step(|store, now, outbox| (store.extend(leases, now, outbox), now)))
+        Ok(self.step(|store, now, news| (store.extend(leases, now, news), now)))
     }
 
     async fn overdue(&self, query: OverdueQuery) -> Result<OverduePage> {
@@ -151,7 +152,7 @@ impl Backend for MemoryBackend {
     }
 
     async fn apply(&self, transitions: Vec<Transition>) -> Result<ApplyAnswer> {
-        Ok(self.step(|store, now, outbox| store.apply(transitions, now, outbox)))
+        Ok(self.step(|store, now, news| store.apply(transitions, now, news)))
     }
 
     async fn repeatables(&self, query: RepeatablesQuery) -> Result<Repeatables> {
@@ -159,7 +160,7 @@ impl Backend for MemoryBackend {
     }
 
     async fn put_repeatable(&self, put: PutRepeatable) -> Result<RepeatablePut> {
-        self.step(|store, now, outbox| store.put_repeatable(put, now, outbox))
+        self.step(|store, now, news| store.put_repeatable(put, now, news))
     }
 
     async fn remove_repeatable(&self, queue: &QueueName, key: &RepeatableKey) -> Result<bool> {
@@ -167,7 +168,7 @@ impl Backend for MemoryBackend {
     }
 
     async fn clean(&self, clean: Clean) -> Result<u64> {
-        self.step(|store, now, outbox| store.clean(&clean, now, outbox))
+        self.step(|store, now, news| store.clean(&clean, now, news))
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats> {
@@ -208,6 +209,6 @@ impl Backend for MemoryBackend {
     }
 
     fn watch(&self, interest: Interest) -> NoticeStream {
-        self.inner.hub.watch(interest)
+        Box::pin(self.inner.hub.watch(interest))
     }
 }

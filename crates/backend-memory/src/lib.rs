@@ -22,7 +22,7 @@
 //! is plain data behind one lock: `line` is the sorted sequence that every
 //! index is made of, `queue` has the indexes of a queue and says where a job
 //! stands in them, `partitions` the lines of a partitioned queue; the other
-//! files are named after what they do. `wakeup` hands out notices.
+//! files are named after what they do.
 //!
 //! One lock over everything makes every call one atomic step by construction.
 //! It is a blocking lock that is never held across an await; calls take
@@ -32,7 +32,6 @@ mod backend;
 mod config;
 mod record;
 mod store;
-mod wakeup;
 
 pub use backend::MemoryBackend;
 pub use config::MemoryConfig;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_channel::oneshot;
 use windlass_core::Backend;
+use windlass_core::backend::hub::Hub;
 use windlass_core::backend::{
     ApplyAnswer, Ask, Capabilities, Clean, Declared, Dequeued, EnqueueAnswer, Extend, Extended,
     NoticeStream, OverduePage, OverdueQuery, PutRepeatable, RepeatablePut, Repeatables,
@@ -21,7 +22,6 @@ use crate::config::SqliteConfig;
 use crate::store;
 use crate::store::reader::Readers;
 use crate::store::writer::{Weight, Writer, closed};
-use crate::wakeup::Hub;
 
 /// Jobs in a SQLite file. Clones share one store.
 ///

@@ -39,7 +39,6 @@ mod error;
 mod record;
 mod store;
 mod transaction;
-mod wakeup;
 
 pub use backend::SqliteBackend;
 pub use config::{Neighbours, SqliteConfig, Synchronous};

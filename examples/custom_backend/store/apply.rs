@@ -59,7 +59,7 @@ impl Store<'_> {
                 new.cancel_requested |= asked;
                 self.change(&old, &mut new)?;
                 if asked {
-                    self.work(&new.queue);
+                    self.news.touch(&new.queue);
                 }
             }
             Target::Pending { due, place } => {
@@ -74,7 +74,7 @@ impl Store<'_> {
                     self.pairs.remove(&Key::of_job(Space::Result, new.id))?;
                 }
                 self.change(&old, &mut new)?;
-                self.work(&new.queue);
+                self.news.touch(&new.queue);
             }
             Target::Ended { end, result } => {
                 new.stand = Stand::Ended { end, at: self.now };
@@ -95,14 +95,14 @@ impl Store<'_> {
                 self.slot_freed(&old)?;
             }
         }
-        self.event(transition.job, transition.event);
+        self.news.happened(|| transition.job, transition.event);
         Ok(Applied::Applied)
     }
 
     /// Whoever waits for a slot, or stands behind this job in line, may go on.
     fn slot_freed(&mut self, record: &Record) -> Result<()> {
         if self.queue(&record.queue)?.is_limited() {
-            self.work(&record.queue);
+            self.news.touch(&record.queue);
         }
         Ok(())
     }

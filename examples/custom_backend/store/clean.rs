@@ -26,10 +26,10 @@ impl Store<'_> {
         let mut touched = BTreeSet::new();
         for record in &chosen {
             self.remove(record, &mut touched)?;
-            self.event(record.reference(), Event::Removed);
+            self.news.happened(|| record.reference(), Event::Removed);
         }
         if !chosen.is_empty() && !clean.state.is_terminal() && queue.is_limited() {
-            self.work(&clean.queue);
+            self.news.touch(&clean.queue);
         }
         Ok(chosen.len() as u64)
     }

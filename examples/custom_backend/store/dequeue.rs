@@ -71,7 +71,7 @@ impl Store<'_> {
         }
         // The next one is the first of the lines as they are now.
         self.settle()?;
-        self.event(new.reference(), Event::Started);
+        self.news.happened(|| new.reference(), Event::Started);
         self.view(&new, Detail::Full).map(Some)
     }
 

@@ -85,9 +85,9 @@ impl Store<'_> {
         self.replace(None, Some(&mut record))?;
         self.pairs.put(&Key::of_job(Space::Payload, job.id), job.payload.as_slice())?;
         self.take_key(&record)?;
-        self.event(record.reference(), Event::Enqueued);
+        self.news.happened(|| record.reference(), Event::Enqueued);
         if record.stand == Stand::Pending {
-            self.work(&job.queue);
+            self.news.touch(&job.queue);
         }
         Ok(Ok(Enqueued::Stored))
     }

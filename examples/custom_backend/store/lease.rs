@@ -34,7 +34,7 @@ impl Store<'_> {
         let mut new = Record { stand, ..old.clone() };
         if wish.progress.is_some() {
             new.progress = wish.progress;
-            self.event(wish.job, Event::Progress);
+            self.news.happened(|| wish.job, Event::Progress);
         }
         self.change(&old, &mut new)?;
         Ok(Extended::Held { until, cancel_requested: new.cancel_requested })

@@ -17,9 +17,10 @@ mod workers;
 
 use std::collections::BTreeSet;
 
+use windlass::backend::hub::News;
 use windlass::backend::{Error, ErrorKind, Result};
 use windlass::model::{
-    Detail, Event, Job, JobId, JobRef, Notice, PartitionKey, Payload, QueueName, State, Timestamp,
+    Detail, Job, JobId, JobRef, PartitionKey, Payload, QueueName, State, Timestamp,
 };
 
 use crate::keys::{Key, Keys, Space};
@@ -33,10 +34,8 @@ const MAX_PAGE: u32 = 1000;
 pub(crate) struct Store<'t> {
     pairs: Pairs<'t>,
     now: Timestamp,
-    /// What there is to tell of jobs, in the order in which it happened.
-    events: Vec<Notice>,
-    /// Queues that may have work.
-    work: BTreeSet<QueueName>,
+    /// What there is to tell, once it is committed.
+    news: News,
     /// Lines that have changed, and are not yet listed where they now belong.
     unsettled: BTreeSet<(QueueName, Option<PartitionKey>)>,
     undone: bool,
@@ -44,8 +43,8 @@ pub(crate) struct Store<'t> {
 
 /// What a transaction comes to.
 pub(crate) enum Finish {
-    /// It is to be committed, and these notices sent.
-    Commit(Vec<Notice>),
+    /// It is to be committed, and this told.
+    Commit(News),
     /// There is nothing to commit.
     Nothing,
 }
@@ -54,11 +53,10 @@ impl<'t> Store<'t> {
     /// Begins at the time of a clock. Time never runs backwards between two
     /// steps that changed anything: a machine's clock may be set back, and a
     /// lease must not come to life again by that.
-    pub(crate) fn begin(pairs: Pairs<'t>, clock: Timestamp) -> Result<Self> {
+    pub(crate) fn begin(pairs: Pairs<'t>, clock: Timestamp, news: News) -> Result<Self> {
         let last = pairs.read::<Timestamp>(&counter("clock"))?;
         let now = last.map_or(clock, |last| last.max(clock));
-        let (events, work, unsettled) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        Ok(Self { pairs, now, events, work, unsettled, undone: false })
+        Ok(Self { pairs, now, news, unsettled: BTreeSet::new(), undone: false })
     }
 
     pub(crate) fn finish(mut self) -> Result<Finish> {
@@ -70,8 +68,7 @@ impl<'t> Store<'t> {
             return Ok(Finish::Nothing);
         }
         self.pairs.write(&counter("clock"), &self.now)?;
-        let work = self.work.into_iter().map(Notice::Queue);
-        Ok(Finish::Commit(self.events.into_iter().chain(work).collect()))
+        Ok(Finish::Commit(self.news))
     }
 
     /// Lets this transaction change nothing after all.
@@ -193,19 +190,6 @@ impl<'t> Store<'t> {
 
     fn counted(&self, queue: &QueueName, state: State) -> Result<u64> {
         Ok(self.pairs.read(&count_key(queue, state))?.unwrap_or(0))
-    }
-
-    // ── notices ────────────────────────────────────────────────────────────
-
-    /// There may be work in a queue. Said once, however often it is so.
-    fn work(&mut self, queue: &QueueName) {
-        if !self.work.contains(queue) {
-            self.work.insert(queue.clone());
-        }
-    }
-
-    fn event(&mut self, job: JobRef, event: Event) {
-        self.events.push(Notice::Job { job, event });
     }
 }
 

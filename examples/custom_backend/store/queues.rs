@@ -73,14 +73,14 @@ impl Store<'_> {
                 self.put_queue(&QueueRow { spec, ..row })?;
                 // Every line is to be judged by the new bounds.
                 self.unsettle_all(&name)?;
-                self.work(&name);
+                self.news.touch(&name);
                 return Ok(Declared::Updated);
             }
             // What is not stored can only be created.
             (Declaration::Create, _) | (_, None) => {}
         }
         self.put_queue(&QueueRow { spec, paused: false, starts: Starts::default() })?;
-        self.work(&name);
+        self.news.touch(&name);
         Ok(Declared::Created)
     }
 
@@ -96,7 +96,7 @@ impl Store<'_> {
         let row = self.queue(name)?;
         if row.paused {
             self.put_queue(&QueueRow { paused: false, ..row })?;
-            self.work(name);
+            self.news.touch(name);
         }
         Ok(())
     }

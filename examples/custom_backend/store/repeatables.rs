@@ -57,7 +57,7 @@ impl Store<'_> {
         self.pairs.write(&repeatable_key(queue, key), &record)?;
         // Even without a job: its next moment may come before any that keepers
         // know of.
-        self.work(queue);
+        self.news.touch(queue);
         Ok(RepeatablePut::Stored)
     }
 

@@ -1,5 +1,6 @@
 //! Carrying out what core has decided (rules L2, R1, R7, D1, C1, C2).
 
+use windlass_core::backend::hub::News;
 use windlass_core::backend::{
     Applied, ApplyAnswer, CancelRequest, Expiry, Place, Target, Transition,
 };
@@ -9,14 +10,13 @@ use super::Store;
 use super::dependencies::Need;
 use super::slab::Slot;
 use crate::record::{Ended, Record, Stand};
-use crate::wakeup::Outbox;
 
 impl Store {
     pub(crate) fn apply(
         &mut self,
         transitions: Vec<Transition>,
         now: Timestamp,
-        outbox: &mut Outbox,
+        news: &mut News,
     ) -> ApplyAnswer {
         // Finding all of them before changing any lets the processor wait for
         // many places in memory at once, instead of for one after another.
@@ -26,7 +26,7 @@ impl Store {
             .into_iter()
             .zip(found)
             .map(|(transition, found)| match found.filter(|slot| self.jobs.has(*slot)) {
-                Some(slot) => self.apply_one(slot, transition, now, outbox, &mut touched),
+                Some(slot) => self.apply_one(slot, transition, now, news, &mut touched),
                 // It is not there, or one before it in the batch removed it.
                 None => Applied::Gone,
             })
@@ -39,7 +39,7 @@ impl Store {
         slot: Slot,
         transition: Transition,
         now: Timestamp,
-        outbox: &mut Outbox,
+        news: &mut News,
         touched: &mut Vec<JobId>,
     ) -> Applied {
         self.tick(self.jobs[slot].queue, now);
@@ -54,7 +54,7 @@ impl Store {
         }
 
         let Transition { job, to, course, payload, expiry, event, .. } = transition;
-        let news = News { course, payload, expiry };
+        let rest = Rest { course, payload, expiry };
         let stand = &self.jobs[slot].stand;
         let (had_ended, was_active) = (stand.is_terminal(), stand.lease().is_some());
         let queue = &self.queues[self.jobs[slot].queue];
@@ -66,14 +66,14 @@ impl Store {
         };
         match to {
             Target::Stay { cancel } => {
-                self.change_in_place(slot, news, now);
+                self.change_in_place(slot, rest, now);
                 let record = &mut self.jobs[slot];
                 let asked = cancel == CancelRequest::Requested && was_active;
                 record.cancel_requested |= asked;
             }
-            Target::Pending { due, place } => self.put_off(slot, due, place, news, now),
+            Target::Pending { due, place } => self.put_off(slot, due, place, rest, now),
             Target::Ended { end, result } => {
-                self.end(slot, end, result, news, now);
+                self.end(slot, end, result, rest, now);
                 if !had_ended {
                     self.free_key(slot, now);
                     self.count_end(slot, Some(end), touched);
@@ -83,25 +83,25 @@ impl Store {
             Target::Removed => self.remove(slot, now, touched),
         }
         if makes_work {
-            outbox.work(&job.queue);
+            news.touch(&job.queue);
         }
-        outbox.event(&job.queue, job.id, event);
+        news.happened(|| job, event);
         Applied::Applied
     }
 
-    fn change_in_place(&mut self, slot: Slot, news: News, now: Timestamp) {
-        if news.expiry == Expiry::Dropped && self.jobs[slot].stand.lease().is_none() {
+    fn change_in_place(&mut self, slot: Slot, rest: Rest, now: Timestamp) {
+        if rest.expiry == Expiry::Dropped && self.jobs[slot].stand.lease().is_none() {
             // The expiry is part of the place of a job that has not started.
-            self.change(slot, now, |record| news.write(record));
+            self.change(slot, now, |record| rest.write(record));
         } else {
-            news.write(&mut self.jobs[slot]);
+            rest.write(&mut self.jobs[slot]);
         }
     }
 
-    fn put_off(&mut self, slot: Slot, due: When, place: Place, news: News, now: Timestamp) {
+    fn put_off(&mut self, slot: Slot, due: When, place: Place, rest: Rest, now: Timestamp) {
         let revived = self.jobs[slot].stand.is_terminal();
         self.change(slot, now, |record| {
-            news.write(record);
+            rest.write(record);
             record.due = due.resolve(now);
             record.place = match place {
                 Place::AtDue => record.due,
@@ -117,9 +117,9 @@ impl Store {
         }
     }
 
-    fn end(&mut self, slot: Slot, end: End, result: Option<Payload>, news: News, now: Timestamp) {
+    fn end(&mut self, slot: Slot, end: End, result: Option<Payload>, rest: Rest, now: Timestamp) {
         self.change(slot, now, |record| {
-            news.write(record);
+            rest.write(record);
             record.stand = Stand::Ended(Ended { end, at: now, result: result.map(Box::new) });
         });
     }
@@ -168,13 +168,13 @@ impl Store {
 }
 
 /// What a transition writes whatever its target.
-struct News {
+struct Rest {
     course: Option<Course>,
     payload: Option<Payload>,
     expiry: Expiry,
 }
 
-impl News {
+impl Rest {
     fn write(self, record: &mut Record) {
         record.version += 1;
         if let Some(course) = self.course {

@@ -1,20 +1,15 @@
 //! Removing jobs for good (rules N5, Q3 and Q4).
 
+use windlass_core::backend::hub::News;
 use windlass_core::backend::{Clean, CleanWhich, Error, ErrorKind, Result};
-use windlass_core::model::{End, Event, State, Timestamp};
+use windlass_core::model::{End, Event, JobRef, State, Timestamp};
 
 use super::Store;
 use super::slab::Slot;
 use crate::record::Record;
-use crate::wakeup::Outbox;
 
 impl Store {
-    pub(crate) fn clean(
-        &mut self,
-        clean: &Clean,
-        now: Timestamp,
-        outbox: &mut Outbox,
-    ) -> Result<u64> {
+    pub(crate) fn clean(&mut self, clean: &Clean, now: Timestamp, news: &mut News) -> Result<u64> {
         let at = self.queue_index(&clean.queue)?;
         self.tick(at, now);
         let found = match clean.state {
@@ -37,11 +32,12 @@ impl Store {
         // unblocked.
         let mut touched = Vec::new();
         for slot in &found {
-            outbox.event(&clean.queue, self.jobs[*slot].id, Event::Removed);
+            let id = self.jobs[*slot].id;
+            news.happened(|| JobRef { queue: clean.queue.clone(), id }, Event::Removed);
             self.remove(*slot, now, &mut touched);
         }
         if !found.is_empty() && !clean.state.is_terminal() && self.queues[at].is_limited() {
-            outbox.work(&clean.queue);
+            news.touch(&clean.queue);
         }
         Ok(found.len() as u64)
     }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use windlass_core::backend::hub::News;
 use windlass_core::backend::{Again, Ask, Dequeued, Result};
 use windlass_core::decide::limit::{Room, slots};
-use windlass_core::model::{Detail, Event, Lease, Timestamp, Token};
+use windlass_core::model::{Detail, Event, JobRef, Lease, Timestamp, Token};
 
 use super::Store;
 use super::partitions::next_end;
 use super::queue::Queue;
 use crate::record::Stand;
-use crate::wakeup::Outbox;
 
 /// How many jobs one call leases at most.
 const MAX_JOBS: u32 = 10_000;
@@ -20,7 +20,7 @@ impl Store {
         &mut self,
         ask: &Ask,
         now: Timestamp,
-        outbox: &mut Outbox,
+        news: &mut News,
     ) -> Result<Dequeued> {
         let at = self.queue_index(&ask.queue)?;
         let Self { jobs, queues, .. } = self;
@@ -47,7 +47,8 @@ impl Store {
                 worker: ask.worker,
             }));
             leased.push(record.view(&spec.name, now, Detail::Full));
-            outbox.event(&spec.name, record.id, Event::Started);
+            let job = || JobRef { queue: spec.name.clone(), id: record.id };
+            news.happened(job, Event::Started);
         }
         let started = u32::try_from(leased.len()).unwrap_or(u32::MAX);
         queue.starts.add(spec.limits.rate, now, started);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use windlass_core::backend::hub::News;
 use windlass_core::backend::{EnqueueAnswer, Enqueued, Refusal};
 use windlass_core::model::{
     DedupRecord, Detail, Event, JobId, JobRef, NewDedup, NewJob, Parent, QueueName, Timestamp, When,
@@ -10,21 +11,20 @@ use windlass_core::model::{
 use super::Store;
 use super::slab::Slot;
 use crate::record::{Extra, Record, Stand};
-use crate::wakeup::Outbox;
 
 impl Store {
     pub(crate) fn enqueue(
         &mut self,
         jobs: Vec<NewJob>,
         now: Timestamp,
-        outbox: &mut Outbox,
+        news: &mut News,
     ) -> EnqueueAnswer {
         // The whole batch is checked before anything is stored, so that
         // nothing has to be undone.
         if let Err((index, why)) = self.check(&jobs, now) {
             return EnqueueAnswer::Refused { index, why, jobs };
         }
-        let (outcomes, blocked) = self.store_all(jobs, now, outbox);
+        let (outcomes, blocked) = self.store_all(jobs, now, news);
         let unblocked = blocked
             .into_iter()
             .filter(|slot| self.jobs[*slot].is_unblocked())
@@ -129,7 +129,7 @@ impl Store {
         &mut self,
         jobs: Vec<NewJob>,
         now: Timestamp,
-        outbox: &mut Outbox,
+        news: &mut News,
     ) -> (Vec<Enqueued>, Vec<Slot>) {
         let mut blocked = Vec::new();
         let mut last: Option<Slot> = None;
@@ -145,7 +145,7 @@ impl Store {
                     at
                 }
             };
-            outcomes.push(self.store(job, at, &mut blocked, now, outbox));
+            outcomes.push(self.store(job, at, &mut blocked, now, news));
         }
         // A dependency may stand behind its dependent in the batch.
         for slot in &blocked {
@@ -161,7 +161,7 @@ impl Store {
         at: Slot,
         blocked: &mut Vec<Slot>,
         now: Timestamp,
-        outbox: &mut Outbox,
+        news: &mut News,
     ) -> Enqueued {
         let Self { jobs, ids, queues, .. } = self;
         let queue = &mut queues[at];
@@ -183,7 +183,8 @@ impl Store {
         }
         self.last_seq += 1;
         let seq = self.last_seq;
-        outbox.event(&job.queue, job.id, Event::Enqueued);
+        let reference = || JobRef { queue: job.queue.clone(), id: job.id };
+        news.happened(reference, Event::Enqueued);
         let id = job.id;
         let record = record(job, at, seq, now);
         if let Some(dedup) = record.dedup() {
@@ -197,7 +198,7 @@ impl Store {
             blocked.push(slot);
         } else {
             queue.attach(jobs, slot, now);
-            outbox.work(&queue.spec.name);
+            news.touch(&queue.spec.name);
         }
         Enqueued::Stored
     }

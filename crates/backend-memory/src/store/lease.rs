@@ -1,5 +1,6 @@
 //! Leases that go on, and what is overdue (rules L2 to L4, R5).
 
+use windlass_core::backend::hub::News;
 use windlass_core::backend::{
     Extend, Extended, Overdue, OverduePage, OverduePlace, OverdueQuery, Result,
 };
@@ -9,7 +10,6 @@ use super::Store;
 use super::line::Line;
 use super::slab::Slot;
 use crate::record::Stand;
-use crate::wakeup::Outbox;
 
 /// How many jobs a page holds at most.
 pub(super) const MAX_PAGE: u32 = 1000;
@@ -27,12 +27,12 @@ impl Store {
         &mut self,
         leases: Vec<Extend>,
         now: Timestamp,
-        outbox: &mut Outbox,
+        news: &mut News,
     ) -> Vec<Extended> {
-        leases.into_iter().map(|wish| self.extend_one(wish, now, outbox)).collect()
+        leases.into_iter().map(|wish| self.extend_one(wish, now, news)).collect()
     }
 
-    fn extend_one(&mut self, wish: Extend, now: Timestamp, outbox: &mut Outbox) -> Extended {
+    fn extend_one(&mut self, wish: Extend, now: Timestamp, news: &mut News) -> Extended {
         let Some(slot) = self.find(&wish.job).filter(|_| self.holds(&wish.job, wish.token)) else {
             return Extended::Lost;
         };
@@ -43,7 +43,7 @@ impl Store {
         let cancel_requested = record.cancel_requested;
         if let Some(progress) = wish.progress {
             record.extra_mut().progress = Some(progress);
-            outbox.event(&queue.spec.name, wish.job.id, Event::Progress);
+            news.happened(|| wish.job.clone(), Event::Progress);
         }
         if let Stand::Active(lease) = &mut record.stand {
             let until = std::mem::replace(&mut lease.until, next);

@@ -1,19 +1,19 @@
 //! Declarations, pausing and figures.
 
+use windlass_core::backend::hub::News;
 use windlass_core::backend::{Declared, Result};
 use windlass_core::decide::{Declaration, declare};
 use windlass_core::model::{QueueInfo, QueueName, QueueSpec, QueueStats, Timestamp};
 
 use super::Store;
 use super::queue::Queue;
-use crate::wakeup::Outbox;
 
 impl Store {
     pub(crate) fn declare(
         &mut self,
         spec: &QueueSpec,
         now: Timestamp,
-        outbox: &mut Outbox,
+        news: &mut News,
     ) -> Declared {
         let at = self.names.get(&spec.name).copied();
         let stored = at.map(|at| &*self.queues[at].spec);
@@ -22,7 +22,7 @@ impl Store {
             (Declaration::Update, Some(at)) => {
                 self.tick(at, now);
                 self.queues[at].redeclare(spec.clone(), &self.jobs, now);
-                outbox.work(&spec.name);
+                news.touch(&spec.name);
                 Declared::Updated
             }
             (Declaration::Conflict, Some(at)) => {
@@ -32,7 +32,7 @@ impl Store {
             (_, None) | (Declaration::Create, Some(_)) => {
                 let at = self.queues.insert(Queue::new(spec.clone(), now));
                 self.names.insert(spec.name.clone(), at);
-                outbox.work(&spec.name);
+                news.touch(&spec.name);
                 Declared::Created
             }
         }
@@ -44,10 +44,10 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn resume(&mut self, queue: &QueueName, outbox: &mut Outbox) -> Result<()> {
+    pub(crate) fn resume(&mut self, queue: &QueueName, news: &mut News) -> Result<()> {
         let at = self.queue_index(queue)?;
         if std::mem::take(&mut self.queues[at].paused) {
-            outbox.work(queue);
+            news.touch(queue);
         }
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! Jobs that come again and again (rules S1, S2 and S6).
 
+use windlass_core::backend::hub::News;
 use windlass_core::backend::{
     Error, ErrorKind, PutRepeatable, Refusal, RepeatablePut, Repeatables, RepeatablesQuery, Result,
 };
 use windlass_core::model::{QueueName, RepeatableKey, RepeatableRecord, Timestamp};
 
 use super::Store;
-use crate::wakeup::Outbox;
 
 impl Store {
     pub(crate) fn repeatables(&self, query: &RepeatablesQuery, now: Timestamp) -> Repeatables {
@@ -38,7 +38,7 @@ impl Store {
         &mut self,
         put: PutRepeatable,
         now: Timestamp,
-        outbox: &mut Outbox,
+        news: &mut News,
     ) -> Result<RepeatablePut> {
         let name = put.record.spec.queue.clone();
         let at = self.queue_index(&name)?;
@@ -59,10 +59,10 @@ impl Store {
         }
         let key = put.record.spec.key.clone();
         self.queues[at].repeatables.insert(key, put.record);
-        self.store_all(put.jobs, now, outbox);
+        self.store_all(put.jobs, now, news);
         // Even without a job: its next moment may come before any that
         // keepers know of.
-        outbox.work(&name);
+        news.touch(&name);
         Ok(RepeatablePut::Stored)
     }
 

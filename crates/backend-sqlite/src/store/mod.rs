@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use windlass_core::Error;
+use windlass_core::backend::hub::News;
 use windlass_core::model::{Clock, JobId, QueueName, QueueSpec, Timestamp};
 
 use self::counters::Counters;
@@ -45,7 +46,6 @@ use self::query::{Query, Statements};
 use self::seldom::Seldom;
 use crate::error::Outcome;
 use crate::record::{Codec, EncodedOptions};
-use crate::wakeup::News;
 
 /// The present moment, by the store's clock. Nothing else asks for the time.
 pub(crate) fn now(clock: &Clock) -> Timestamp {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use rusqlite::{Connection, Statement};
+use windlass_core::backend::hub::Hub;
 use windlass_core::{Error, ErrorKind};
 
 use super::connection::{self, Role};
@@ -24,7 +25,6 @@ use super::log_size::LogSize;
 use super::{Since, Store};
 use crate::config::{SqliteConfig, Synchronous};
 use crate::error::{Fail, Outcome, from_sqlite};
-use crate::wakeup::Hub;
 
 /// How many calls share a transaction at most, so that the first of them does
 /// not wait for ever.

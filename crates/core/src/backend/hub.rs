@@ -8,14 +8,14 @@
 //!
 //! ```
 //! use windlass_core::backend::NoticeStream;
-//! use windlass_core::backend::hub::{Hub, News};
+//! use windlass_core::backend::hub::Hub;
 //! use windlass_core::model::{Interest, QueueName};
 //!
 //! # fn main() -> Result<(), windlass_core::model::InvalidName> {
 //! let hub = Hub::default();
 //! let stream: NoticeStream = Box::pin(hub.watch(Interest::Work));
 //!
-//! let mut news = News { wants_events: hub.wants_events(), ..News::default() };
+//! let mut news = hub.news();
 //! news.touch(&QueueName::new("emails")?);
 //! // Here the call is committed; what is told then is true.
 //! hub.tell(&mut news);
@@ -40,9 +40,9 @@ const KEPT: usize = 1024;
 /// so that gathering seldom allocates.
 #[derive(Debug, Default)]
 pub struct News {
-    /// Whether somebody wants to know what happens to each job. Ask
-    /// [`Hub::wants_events`] when a call begins: while nobody does, events are
-    /// not gathered.
+    /// Whether somebody wants to know what happens to each job. While nobody
+    /// does, events are not gathered. [`Hub::news`] sets it; where one is used
+    /// for call after call, ask [`Hub::wants_events`] at the beginning of each.
     pub wants_events: bool,
     queues: Vec<QueueName>,
     events: Vec<(JobRef, Event)>,
@@ -131,6 +131,12 @@ impl Hub {
     #[must_use]
     pub fn wants_events(&self) -> bool {
         self.audience.of_jobs.load(Ordering::Relaxed) > 0
+    }
+
+    /// What a call that begins now gathers its news in.
+    #[must_use]
+    pub fn news(&self) -> News {
+        News { wants_events: self.wants_events(), ..News::default() }
     }
 
     /// A stream of what is told from now on.
@@ -303,7 +309,7 @@ mod tests {
 
     /// What a call has to tell, gathered as a store does.
     fn tell(hub: &Hub, gather: impl FnOnce(&mut News)) {
-        let mut news = News { wants_events: hub.wants_events(), ..News::default() };
+        let mut news = hub.news();
         gather(&mut news);
         hub.tell(&mut news);
     }
@@ -395,7 +401,7 @@ mod tests {
         let hub = Hub::default();
         let work = hub.watch(Interest::Work);
         assert!(hub.is_watched() && !hub.wants_events());
-        let mut news = News { wants_events: hub.wants_events(), ..News::default() };
+        let mut news = hub.news();
         news.happened(|| panic!("nobody wants to know"), Event::Enqueued);
         let jobs = hub.watch(Interest::Jobs);
         assert!(hub.wants_events());

@@ -296,6 +296,6 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
     // ── hints ──────────────────────────────────────────────────────────────
 
     /// A stream of notices from now on. It may lose some; a slow reader loses
-    /// the oldest and makes nobody wait.
+    /// the oldest and makes nobody wait. [`hub`] has what it can be made of.
     fn watch(&self, interest: Interest) -> NoticeStream;
 }

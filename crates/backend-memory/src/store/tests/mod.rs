@@ -8,6 +8,7 @@ mod model;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use windlass_core::backend::hub::News;
 use windlass_core::backend::{
     Applied, Ask, Clean, CleanWhich, Extend, Overdue, OverdueQuery, Transition,
 };
@@ -23,7 +24,6 @@ use windlass_core::model::{
 };
 
 use super::Store;
-use crate::wakeup::Hub;
 
 /// Knuth's MMIX generator: varied and repeatable.
 struct Dice(u64);
@@ -47,7 +47,6 @@ impl Dice {
 /// A store with one queue, and what the model remembers of it.
 struct Bench {
     store: Store,
-    hub: Hub,
     dice: Dice,
     spec: QueueSpec,
     now: Timestamp,
@@ -62,15 +61,13 @@ impl Bench {
         let spec = QueueSpec { partitions, limits, max_stalls: 1, ..QueueSpec::new(name) };
         let mut bench = Self {
             store: Store::default(),
-            hub: Hub::new(1),
             dice: Dice(seed),
             spec: spec.clone(),
             now: Timestamp::from_micros(1000),
             last_id: 0,
             starts: Vec::new(),
         };
-        let mut outbox = bench.hub.outbox();
-        bench.store.declare(&spec, bench.now, &mut outbox);
+        bench.store.declare(&spec, bench.now, &mut News::default());
         bench
     }
 
@@ -127,8 +124,7 @@ impl Bench {
 
     fn apply(&mut self, transition: Option<Transition>) {
         let Some(transition) = transition else { return };
-        let mut outbox = self.hub.outbox();
-        let answer = self.store.apply(vec![transition], self.now, &mut outbox);
+        let answer = self.store.apply(vec![transition], self.now, &mut News::default());
         let fine = matches!(answer.outcomes[0], Applied::Applied | Applied::KeyTaken { .. });
         assert!(fine, "{answer:?}");
         for job in answer.unblocked {
@@ -204,8 +200,7 @@ impl Bench {
             let limits = limit(&mut self.dice);
             self.spec.partitions = Some(Partitions { limits, ..Partitions::default() });
         }
-        let mut outbox = self.hub.outbox();
-        self.store.declare(&self.spec, self.now, &mut outbox);
+        self.store.declare(&self.spec, self.now, &mut News::default());
         // Starts are not noted while there is no rate, and fewer of them are
         // kept under a shorter one: the model begins anew at a quiet moment.
         self.now = self.now.after(Duration::from_micros(30));
@@ -222,8 +217,7 @@ impl Bench {
                 lease: Duration::from_micros(1 + self.dice.roll(30)),
                 progress: None,
             };
-            let mut outbox = self.hub.outbox();
-            self.store.extend(vec![wish], self.now, &mut outbox);
+            self.store.extend(vec![wish], self.now, &mut News::default());
         }
     }
 
@@ -234,8 +228,7 @@ impl Bench {
             _ => CleanWhich::BeyondNewest(self.dice.roll(5)),
         };
         let clean = Clean { queue: self.spec.name.clone(), state, which, limit: 3 };
-        let mut outbox = self.hub.outbox();
-        let cleaned = self.store.clean(&clean, self.now, &mut outbox);
+        let cleaned = self.store.clean(&clean, self.now, &mut News::default());
         let refused = matches!(state, State::Blocked | State::Active);
         assert_eq!(cleaned.is_err(), refused);
     }
@@ -249,8 +242,7 @@ impl Bench {
             max,
             lease: Duration::from_micros(1 + self.dice.roll(60)),
         };
-        let mut outbox = self.hub.outbox();
-        let found = self.store.dequeue(&ask, self.now, &mut outbox).unwrap();
+        let found = self.store.dequeue(&ask, self.now, &mut News::default()).unwrap();
         let leased: Vec<JobId> = found.jobs.iter().map(|job| job.id).collect();
         assert_eq!(leased, expected, "at {:?}", self.now);
         self.starts.extend(found.jobs.iter().map(|job| (job.partition.clone(), self.now)));
@@ -283,8 +275,7 @@ impl Bench {
         match self.dice.roll(16) {
             0..=3 => {
                 let batch: Vec<NewJob> = (0..self.dice.roll(4)).map(|_| self.new_job()).collect();
-                let mut outbox = self.hub.outbox();
-                let answer = self.store.enqueue(batch, self.now, &mut outbox);
+                let answer = self.store.enqueue(batch, self.now, &mut News::default());
                 if let windlass_core::backend::EnqueueAnswer::Stored { unblocked: jobs, .. } =
                     answer
                 {
