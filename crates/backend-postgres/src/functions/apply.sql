@@ -40,8 +40,8 @@ DECLARE
     started bigint;
     stopping bool;
 BEGIN
-    queues := array(SELECT q.id FROM unnest(_names) WITH ORDINALITY AS n(name, at)
-                    LEFT JOIN windlass.queues q ON q.name = n.name ORDER BY n.at);
+    queues := array(SELECT q.id FROM unnest(_names) WITH ORDINALITY AS named(name, at)
+                    LEFT JOIN windlass.queues q ON q.name = named.name ORDER BY named.at);
     now := windlass.clock(_clock);
     answer.facts := array[0, now];
     RETURN NEXT answer;

@@ -98,7 +98,7 @@ BEGIN
             WHERE l.queue = q.id AND l.due <= now AND _state = 2
             UNION ALL SELECT x.seq FROM windlass.parked x WHERE x.queue = q.id AND _state = 2
         ) AS p JOIN windlass.jobs j ON j.queue = q.id AND j.seq = p.seq
-        WHERE j.enqueued_at <= cutoff ORDER BY j.seq LIMIT reach
+        WHERE j.enqueued_at <= cutoff ORDER BY j.seq LIMIT greatest(reach, 0)
     LOOP
         EXIT WHEN removed = _limit;
         CONTINUE WHEN d.flags & 16 <> 0 AND windlass.is_needed(d.seq);

@@ -32,8 +32,8 @@ BEGIN
     IF _keep_house AND random() < 0.002 THEN
         PERFORM windlass.keep_house(q.id) FROM windlass.queues q WHERE q.name = ANY (_names);
     END IF;
-    queues := array(SELECT q.id FROM unnest(_names) WITH ORDINALITY AS n(name, at)
-                    LEFT JOIN windlass.queues q ON q.name = n.name ORDER BY n.at);
+    queues := array(SELECT q.id FROM unnest(_names) WITH ORDINALITY AS named(name, at)
+                    LEFT JOIN windlass.queues q ON q.name = named.name ORDER BY named.at);
     IF array_position(queues, NULL) IS NOT NULL THEN
         SELECT array[2, i - 1, 1] INTO answer.facts FROM generate_subscripts(_ids, 1) AS i
         WHERE queues[coalesce(_which[i], 1)] IS NULL ORDER BY i LIMIT 1;

@@ -4,7 +4,7 @@
 -- Why: the lease is held until the step is written, so that nobody takes it over
 --      in between.
 CREATE FUNCTION windlass.record_step(
-    _name text, _id uuid, _token bigint, _position int, _step text, _outcome bytea,
+    _name text, _id uuid, _token bigint, _position bigint, _step text, _outcome bytea,
     OUT what int, OUT step text, OUT outcome bytea
 ) LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan

@@ -278,7 +278,7 @@ CREATE TABLE windlass.workers (
 CREATE TABLE windlass.steps (
     queue    int NOT NULL,
     seq      bigint NOT NULL,
-    position int NOT NULL,
+    position bigint NOT NULL,
     name     text NOT NULL,
     outcome  bytea NOT NULL,
     PRIMARY KEY (queue, seq, position)

@@ -4,7 +4,7 @@
 -- Why: notes the sign of life, and forgets those that are silent.
 WITH silent AS (
     DELETE FROM windlass.workers
-    WHERE beat_at < windlass.clock($1) - least($4, 9223372036854775807 + least(windlass.clock($1), 0))
+    WHERE beat_at <= windlass.clock($1) - least($4, 9223372036854775807 + least(windlass.clock($1), 0))
         AND id <> $2
 )
 INSERT INTO windlass.workers AS w (id, info, since, beat_at)

@@ -11,7 +11,7 @@ use crate::record::{get, signed, uuid};
 impl Store {
     /// Records the outcome of a step, once, under the current lease.
     pub(crate) async fn record_step(&self, step: &NewStep) -> Result<StepRecorded, Error> {
-        let position = i32::try_from(step.position).unwrap_or(i32::MAX);
+        let position = i64::from(step.position);
         let values = (
             &step.job.queue.as_str(),
             &uuid(step.job.id.as_bytes()),
@@ -35,7 +35,7 @@ impl Store {
         let rows = self.call(Query::ListSteps, values).await?;
         rows.iter()
             .map(|row| {
-                let position = u32::try_from(get::<i32>(row, 0)?).unwrap_or(0);
+                let position = u32::try_from(get::<i64>(row, 0)?).unwrap_or(0);
                 read(position, get(row, 1)?, get(row, 2)?)
             })
             .collect()
