@@ -160,8 +160,11 @@ BEGIN
         CASE t.go_to
         WHEN 0 THEN
             IF t.cancel AND h.stand = 3 THEN
+                -- The lease's row tells its holder, the job's whoever looks later.
                 UPDATE windlass.leases l SET cancel_requested = true
                 WHERE l.queue = job.queue AND l.seq = job.seq;
+                UPDATE windlass.jobs j SET cancel_requested = true
+                WHERE j.queue = job.queue AND j.seq = job.seq;
             END IF;
             PERFORM windlass.raise_version(job, h.stand, 0);
             IF h.stand <> 3 AND job.partition IS NOT NULL THEN

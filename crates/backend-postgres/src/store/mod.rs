@@ -4,6 +4,7 @@
 //! what has to be one step, so that no transaction is ever left open between two
 //! round trips, whatever becomes of this process.
 
+mod abandoned;
 mod apply;
 mod clean;
 mod dequeue;
@@ -28,6 +29,7 @@ use windlass_core::{Error, ErrorKind};
 use crate::config::{Pooler, PostgresConfig};
 use crate::error::{from_sqlx, is_collision, is_on_wrong_server};
 use crate::record::{Names, get};
+use abandoned::Abandoned;
 use query::{Queries, Query};
 
 /// How often a call that the server has undone, because it met another one, is
@@ -48,6 +50,7 @@ pub(crate) struct Store {
     names: Arc<Names>,
     clock: Clock,
     pooler: Pooler,
+    abandoned: Abandoned,
 }
 
 impl Store {
@@ -80,6 +83,7 @@ impl Store {
             names: Arc::default(),
             clock: config.clock.clone(),
             pooler: config.pooler,
+            abandoned: Abandoned::default(),
         })
     }
 
@@ -115,13 +119,12 @@ impl Store {
     /// Each attempt is a task of its own: a caller that goes away leaves no
     /// connection in the middle of something.
     async fn run(&self, sql: SqlStr, arguments: PgArguments) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.abandoned.settled().await;
         let mut attempt = 0;
         loop {
             let once = once(self.pool.clone(), self.pooler, sql.clone(), arguments.clone());
-            let answer = match tokio::spawn(once).await {
-                Ok(answer) => answer,
-                Err(_) => Err(sqlx::Error::WorkerCrashed),
-            };
+            let answer =
+                self.abandoned.run(once).await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
             match answer {
                 Err(error) if attempt < ATTEMPTS && is_collision(&error) => attempt += 1,
                 answer => return answer,

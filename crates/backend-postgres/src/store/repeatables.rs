@@ -78,8 +78,8 @@ impl Store {
         };
         // A task of its own: a caller that goes away leaves no transaction open.
         let store = self.clone();
-        let written = tokio::spawn(async move { store.write_repeatable(put).await });
-        match written.await.map_err(|_| from_sqlx(sqlx::Error::WorkerCrashed))?? {
+        let written = self.abandoned.run(async move { store.write_repeatable(put).await }).await;
+        match written.ok_or_else(|| from_sqlx(sqlx::Error::WorkerCrashed))?? {
             true => Ok(RepeatablePut::Stored),
             false => {
                 Ok(RepeatablePut::Stale(self.find_repeatable(&queue, &key).await?.map(Box::new)))
