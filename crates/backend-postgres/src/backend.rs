@@ -49,7 +49,9 @@ impl Drop for Inner {
 
 impl fmt::Debug for PostgresBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresBackend").field("config", &self.inner.config).finish_non_exhaustive()
+        f.debug_struct("PostgresBackend")
+            .field("config", &self.inner.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,10 +171,9 @@ impl Backend for PostgresBackend {
             news.touch(&job.queue);
         }
         let about: Vec<JobRef> = match news.wants_events {
-            true => jobs
-                .iter()
-                .map(|job| JobRef { queue: job.queue.clone(), id: job.id })
-                .collect(),
+            true => {
+                jobs.iter().map(|job| JobRef { queue: job.queue.clone(), id: job.id }).collect()
+            }
             false => Vec::new(),
         };
         let answer = self.store().enqueue(jobs).await?;

@@ -103,10 +103,8 @@ impl PostgresConfig {
             let name = option.split_once('=').map_or(*option, |(name, _)| name);
             ["schema", "connections", "notices", "pooler"].contains(&name)
         };
-        let theirs: Vec<&str> = options
-            .split('&')
-            .filter(|option| !option.is_empty() && !is_ours(option))
-            .collect();
+        let theirs: Vec<&str> =
+            options.split('&').filter(|option| !option.is_empty() && !is_ours(option)).collect();
         let server = match theirs.is_empty() {
             true => PgConnectOptions::from_str(base),
             false => PgConnectOptions::from_str(&format!("{base}?{}", theirs.join("&"))),

@@ -78,11 +78,12 @@ fn of_code(error: &dyn DatabaseError) -> (ErrorKind, &'static str) {
             "the transaction met others again and again; keep transactions that enqueue short",
         ),
         (_, "55P03") => (ErrorKind::Unavailable, "a lock did not become free within lock_timeout"),
-        (_, "53100") => (ErrorKind::Unavailable, "the disk of the Postgres server is full; make room"),
-        ("53", _) => (
-            ErrorKind::Unavailable,
-            "the Postgres server is short of memory, locks or connections",
-        ),
+        (_, "53100") => {
+            (ErrorKind::Unavailable, "the disk of the Postgres server is full; make room")
+        }
+        ("53", _) => {
+            (ErrorKind::Unavailable, "the Postgres server is short of memory, locks or connections")
+        }
         ("08" | "57" | "58", _) => (
             ErrorKind::Unavailable,
             "the Postgres server ended the connection, is starting, or is shutting down",

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use windlass_core::Error;
 use windlass_core::model::{
     Course, DedupKey, DedupRecord, Dependencies, FlowId, Job, JobId, JobKey, JobOptions, JobRef,
-    JobType, Lease, Limits, NewJob, OrderMode, OrderRule, PartitionKey, Payload, Progress, QueueName,
-    QueueSpec, State, Tag, Timestamp, Token, WorkerId,
+    JobType, Lease, Limits, NewJob, OrderMode, OrderRule, PartitionKey, Payload, Progress,
+    QueueName, QueueSpec, State, Tag, Timestamp, Token, WorkerId,
 };
 
 use crate::error::{damaged, from_sqlx, unreadable};
@@ -123,7 +123,8 @@ impl Names {
         let mut last = None;
         rows.iter().all(|row| {
             let queue: Option<i32> = row.try_get(column::QUEUE).ok().flatten();
-            let known = queue.is_none_or(|queue| last == Some(queue) || queues.contains_key(&queue));
+            let known =
+                queue.is_none_or(|queue| last == Some(queue) || queues.contains_key(&queue));
             last = queue;
             known
         })
@@ -149,9 +150,9 @@ impl Names {
     /// as is known.
     pub(crate) fn is_bounded(&self, queue: &QueueName) -> bool {
         let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
-        specs.get(queue).is_none_or(|(_, spec)| {
-            spec.limits != Limits::default() || spec.partitions.is_some()
-        })
+        specs
+            .get(queue)
+            .is_none_or(|(_, spec)| spec.limits != Limits::default() || spec.partitions.is_some())
     }
 
     fn queue(&self, number: i32) -> Result<QueueName, Error> {
@@ -232,8 +233,9 @@ impl Reader<'_> {
         };
         let rare = match get::<Option<&str>>(row, column::RARE)? {
             None => Rare::default(),
-            Some(stored) => serde_json::from_str(stored)
-                .map_err(|error| unreadable("a job's keys", &error))?,
+            Some(stored) => {
+                serde_json::from_str(stored).map_err(|error| unreadable("a job's keys", &error))?
+            }
         };
         let order = match get::<Option<i64>>(row, column::AGED_BASE)? {
             None => OrderRule { base: get(row, column::SORT)?, mode: OrderMode::Ranked },
@@ -329,7 +331,9 @@ pub(crate) fn dedup_key(row: &PgRow) -> Result<DedupKey, Error> {
 }
 
 /// The enqueue sequence and the end of the lease or the expiry of a row.
-pub(crate) fn overdue_place(row: &PgRow) -> Result<(u64, Option<Timestamp>, Option<Timestamp>), Error> {
+pub(crate) fn overdue_place(
+    row: &PgRow,
+) -> Result<(u64, Option<Timestamp>, Option<Timestamp>), Error> {
     Ok((
         unsigned(get(row, column::SEQ)?),
         moment(row, column::MOMENT)?,

@@ -2,8 +2,8 @@
 //! R6).
 
 use sqlx::PgConnection;
-use windlass_core::backend::{ApplyAnswer, EnqueueAnswer, Transition};
 use windlass_core::Error;
+use windlass_core::backend::{ApplyAnswer, EnqueueAnswer, Transition};
 use windlass_core::model::NewJob;
 
 use crate::PostgresBackend;

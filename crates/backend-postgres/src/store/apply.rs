@@ -36,7 +36,8 @@ impl Store {
             return Ok(ApplyAnswer { outcomes: Vec::new(), unblocked: Vec::new(), now });
         }
         let mut refused: Vec<Option<Error>> = transitions.iter().map(too_large).collect();
-        let tried: Vec<usize> = (0..transitions.len()).filter(|at| refused[*at].is_none()).collect();
+        let tried: Vec<usize> =
+            (0..transitions.len()).filter(|at| refused[*at].is_none()).collect();
         let arguments = self.apply_arguments(transitions, &tried)?;
         match self.run(self.queries.get(Query::Apply), arguments).await {
             Ok(rows) => self.applied(&rows, transitions.len(), &tried, refused).await,
@@ -78,7 +79,8 @@ impl Store {
         transitions: &[Transition],
     ) -> Result<ApplyAnswer, Error> {
         let refused: Vec<Option<Error>> = transitions.iter().map(too_large).collect();
-        let tried: Vec<usize> = (0..transitions.len()).filter(|at| refused[*at].is_none()).collect();
+        let tried: Vec<usize> =
+            (0..transitions.len()).filter(|at| refused[*at].is_none()).collect();
         let arguments = self.apply_arguments(transitions, &tried)?;
         let rows = run_in(connection, self.queries.get(Query::Apply), arguments)
             .await
@@ -151,19 +153,14 @@ fn is_plain(transition: &Transition) -> bool {
 }
 
 /// Adds the fields of transitions in the order of the function's parameters.
-fn add(
-    arguments: &mut PgArguments,
-    batch: &[&Transition],
-) -> Result<(), sqlx::error::BoxDynError> {
+fn add(arguments: &mut PgArguments, batch: &[&Transition]) -> Result<(), sqlx::error::BoxDynError> {
     let (names, which) = queues_of(batch.iter().map(|transition| &transition.job.queue));
     // Two transitions of one job have to see each other.
     let mut seen: HashSet<JobId> = HashSet::with_capacity(batch.len());
     let repeated: HashSet<JobId> =
         batch.iter().map(|t| t.job.id).filter(|id| !seen.insert(*id)).collect();
-    let plain: Vec<i16> = batch
-        .iter()
-        .map(|t| i16::from(is_plain(t) && !repeated.contains(&t.job.id)))
-        .collect();
+    let plain: Vec<i16> =
+        batch.iter().map(|t| i16::from(is_plain(t) && !repeated.contains(&t.job.id))).collect();
     let all_plain = plain.iter().all(|plain| *plain == 1);
     arguments.add(names)?;
     arguments.add(which)?;
@@ -190,9 +187,8 @@ fn add_seldom(
     }))?;
     arguments.add(column(batch, |t| due(t).0))?;
     arguments.add(column(batch, |t| due(t).1))?;
-    arguments.add(column(batch, |t| {
-        Some(matches!(t.to, Target::Pending { place: Place::Kept, .. }))
-    }))?;
+    arguments
+        .add(column(batch, |t| Some(matches!(t.to, Target::Pending { place: Place::Kept, .. }))))?;
     arguments.add(column(batch, |t| t.course.as_ref().map(|_| true)))?;
     arguments.add(column(batch, |t| t.course.as_ref().and_then(|course| course.encode())))?;
     arguments.add(column(batch, |t| t.payload.as_ref().map(Payload::as_slice)))?;

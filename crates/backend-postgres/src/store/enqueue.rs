@@ -59,14 +59,14 @@ impl Store {
         jobs: &[NewJob],
         within: Within,
     ) -> Result<(SqlStr, PgArguments), Error> {
-        let encode = |error: sqlx::error::BoxDynError| {
-            damaged("a batch", error)
-        };
+        let encode = |error: sqlx::error::BoxDynError| damaged("a batch", error);
         let batch = Batch::of(jobs)?;
         let mut arguments = PgArguments::default();
         arguments.add(self.clock()).map_err(encode)?;
         if jobs.iter().all(stands_alone) {
-            batch.add(&mut arguments, Some(jobs.iter().any(|job| job.key.is_some()))).map_err(encode)?;
+            batch
+                .add(&mut arguments, Some(jobs.iter().any(|job| job.key.is_some())))
+                .map_err(encode)?;
             arguments.add(within == Within::Itself).map_err(encode)?;
             return Ok((self.queries.get(Query::EnqueuePlain), arguments));
         }
@@ -107,9 +107,7 @@ impl Store {
                     let outcome = match what {
                         what::EXISTS => Enqueued::Existing,
                         what::DUPLICATE => Enqueued::Duplicate(Box::new(reader.job(row, now)?)),
-                        what::HELD => {
-                            Enqueued::Held { by: id(row)?, until: answered_moment(row)? }
-                        }
+                        what::HELD => Enqueued::Held { by: id(row)?, until: answered_moment(row)? },
                         _ => return Err(damaged("an answer", format!("outcome {what}"))),
                     };
                     if let Some(slot) = outcomes.get_mut(index) {
@@ -131,7 +129,8 @@ impl Store {
 /// Why a batch was refused; `which` counts dependencies or parents over the
 /// whole batch.
 fn refusal(jobs: &[NewJob], index: usize, why: i64, which: usize) -> Result<Refusal, Error> {
-    let job = jobs.get(index).ok_or_else(|| damaged("an answer", "a job that was not asked for"))?;
+    let job =
+        jobs.get(index).ok_or_else(|| damaged("an answer", "a job that was not asked for"))?;
     let named: Option<&JobRef> = match why {
         2 => jobs.iter().flat_map(|job| &job.depends_on).nth(which),
         3 => jobs.iter().filter_map(|job| job.parent.as_ref()).map(|parent| &parent.job).nth(which),

@@ -63,7 +63,8 @@ impl Store {
                 if rows.is_empty() {
                     return Err(Error::unknown_queue(&query.queue));
                 }
-                let now = facts(&rows.remove(0))?.and_then(|facts| facts.first().copied().flatten());
+                let now =
+                    facts(&rows.remove(0))?.and_then(|facts| facts.first().copied().flatten());
                 (Timestamp::from_micros(now.unwrap_or_default()), rows)
             }
             Overdue::Expired | Overdue::Unblocked => {
@@ -106,7 +107,11 @@ impl Store {
             }
         }
         if let Some((count, error)) = passed_over {
-            tracing::error!(count, error = format!("{error:#}"), "overdue jobs that cannot be read");
+            tracing::error!(
+                count,
+                error = format!("{error:#}"),
+                "overdue jobs that cannot be read"
+            );
         }
         if rows.len() > limit as usize {
             page.next = Some(place(&rows[limit as usize - 1], what)?);

@@ -123,8 +123,7 @@ impl Store {
         let mut attempt = 0;
         loop {
             let once = once(self.pool.clone(), self.pooler, sql.clone(), arguments.clone());
-            let answer =
-                self.abandoned.run(once).await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
+            let answer = self.abandoned.run(once).await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
             match answer {
                 Err(error) if attempt < ATTEMPTS && is_collision(&error) => attempt += 1,
                 answer => return answer,
@@ -198,8 +197,7 @@ async fn run_in(
     // What it did is undone if it fails; the rest of the transaction is not
     // touched.
     let mut savepoint = connection.begin().await?;
-    let rows =
-        sqlx::query_with::<Postgres, _>(sql, arguments).fetch_all(&mut *savepoint).await;
+    let rows = sqlx::query_with::<Postgres, _>(sql, arguments).fetch_all(&mut *savepoint).await;
     match rows {
         Ok(rows) => savepoint.commit().await.map(|()| rows),
         Err(error) => {

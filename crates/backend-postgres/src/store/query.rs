@@ -79,8 +79,12 @@ impl Queries {
         let texts = FILES
             .iter()
             .map(|(_, file)| {
-                [(Detail::Summary, Direction::OldestFirst), (Detail::Summary, Direction::NewestFirst),
-                 (Detail::Full, Direction::OldestFirst), (Detail::Full, Direction::NewestFirst)]
+                [
+                    (Detail::Summary, Direction::OldestFirst),
+                    (Detail::Summary, Direction::NewestFirst),
+                    (Detail::Full, Direction::OldestFirst),
+                    (Detail::Full, Direction::NewestFirst),
+                ]
                 .map(|(detail, direction)| text(file, detail, direction))
             })
             .collect();
@@ -106,9 +110,10 @@ impl Queries {
     /// Name and text of every query in all its variants.
     #[cfg(test)]
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, SqlStr)> {
-        FILES.iter().zip(&self.texts).flat_map(|((name, _), texts)| {
-            texts.iter().map(move |text| (*name, text.clone()))
-        })
+        FILES
+            .iter()
+            .zip(&self.texts)
+            .flat_map(|((name, _), texts)| texts.iter().map(move |text| (*name, text.clone())))
     }
 }
 

@@ -1,15 +1,15 @@
 //! Records of repeatables.
 
-use sqlx::{Arguments, PgPool};
 use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{Arguments, PgPool};
 use windlass_core::backend::{
     EnqueueAnswer, PutRepeatable, Refusal, RepeatablePut, Repeatables, RepeatablesQuery,
 };
 use windlass_core::model::{QueueName, RepeatableKey, RepeatableRecord, Timestamp};
 use windlass_core::{Error, ErrorKind};
 
-use super::{ATTEMPTS, Store};
 use super::query::Query;
+use super::{ATTEMPTS, Store};
 use crate::error::{damaged, from_sqlx, is_collision, is_damaged, unreadable};
 use crate::record::{get, json, signed};
 
@@ -141,9 +141,7 @@ impl Store {
             arguments.add(record)?;
             match put.guard {
                 None => Ok(Query::InsertRepeatable),
-                Some(version) => {
-                    arguments.add(signed(version)).map(|()| Query::UpdateRepeatable)
-                }
+                Some(version) => arguments.add(signed(version)).map(|()| Query::UpdateRepeatable),
             }
         };
         let query = add().map_err(|error| damaged("a repeatable", error))?;
