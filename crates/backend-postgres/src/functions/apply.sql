@@ -46,39 +46,49 @@ BEGIN
     answer.facts := array[0, now];
     RETURN NEXT answer;
 
-    WITH gone AS (
-        DELETE FROM windlass.leases l
-        USING unnest(_which, _ids, _versions, _tokens, _plain, _to, _states, _results)
+    -- Each lease is looked for by its key: whatever the statistics say, there is no
+    -- better plan for one row of a unique key than its index. One that changes
+    -- between the look and the deletion stands elsewhere then, and is left to the
+    -- loop below.
+    WITH found AS MATERIALIZED (
+        SELECT u.at, u.go_to, u.state, u.result, l.*
+        FROM unnest(_which, _ids, _versions, _tokens, _plain, _to, _states, _results)
             WITH ORDINALITY AS u(which, id, version, token, plain, go_to, state, result, at)
-        WHERE u.plain = 1 AND l.queue = queues[coalesce(u.which, 1)] AND l.token = u.token
-            AND l.id = u.id AND l.version = u.version
-            -- A deduplication key, and jobs that depend on it, are told of the
-            -- end; what else knows the job goes when the job goes.
-            AND l.flags & CASE WHEN u.go_to = 3 THEN 2 + 16 + 32 + 64 + 128 ELSE 2 + 16 END = 0
-        RETURNING u.at, u.go_to, u.state, u.result, l.queue, l.seq, l.version, l.started_at,
-                  l.partition
+        CROSS JOIN LATERAL (
+            SELECT k.ctid AS tid, k.queue, k.seq, k.version, k.started_at, k.partition
+            FROM windlass.leases k
+            WHERE k.queue = queues[coalesce(u.which, 1)] AND k.token = u.token AND k.id = u.id
+                AND k.version = u.version
+                -- A deduplication key, and jobs that depend on it, are told of the
+                -- end; what else knows the job goes when the job goes.
+                AND k.flags & CASE WHEN u.go_to = 3 THEN 2 + 16 + 32 + 64 + 128 ELSE 2 + 16 END = 0
+            LIMIT 1
+        ) AS l
+        WHERE u.plain = 1
+    ), held AS (
+        DELETE FROM windlass.leases l USING found WHERE l.ctid = found.tid RETURNING found.*
     ), ended AS (
         INSERT INTO windlass.ended (queue, state, seq, moment, version, started_at, result)
-        SELECT gone.queue, gone.state, gone.seq, now, gone.version + 1, gone.started_at,
-               gone.result
-        FROM gone WHERE gone.go_to = 2
+        SELECT held.queue, held.state, held.seq, now, held.version + 1, held.started_at,
+               held.result
+        FROM held WHERE held.go_to = 2
     ), removed AS (
-        DELETE FROM windlass.jobs j USING gone
-        WHERE gone.go_to = 3 AND j.queue = gone.queue AND j.seq = gone.seq
+        DELETE FROM windlass.jobs j USING held
+        WHERE held.go_to = 3 AND j.queue = held.queue AND j.seq = held.seq
     ), told AS (
         INSERT INTO windlass.touched
-        SELECT DISTINCT gone.queue, gone.partition FROM gone WHERE gone.partition IS NOT NULL
+        SELECT DISTINCT held.queue, held.partition FROM held WHERE held.partition IS NOT NULL
     ), noted AS (
         INSERT INTO windlass.journal
             (queue, txid, active, completed, failed, cancelled, expired)
-        SELECT gone.queue, pg_current_xact_id(), -count(*),
-               count(*) FILTER (WHERE gone.go_to = 2 AND gone.state = 4),
-               count(*) FILTER (WHERE gone.go_to = 2 AND gone.state = 5),
-               count(*) FILTER (WHERE gone.go_to = 2 AND gone.state = 6),
-               count(*) FILTER (WHERE gone.go_to = 2 AND gone.state = 7)
-        FROM gone GROUP BY gone.queue
+        SELECT held.queue, pg_current_xact_id(), -count(*),
+               count(*) FILTER (WHERE held.go_to = 2 AND held.state = 4),
+               count(*) FILTER (WHERE held.go_to = 2 AND held.state = 5),
+               count(*) FILTER (WHERE held.go_to = 2 AND held.state = 6),
+               count(*) FILTER (WHERE held.go_to = 2 AND held.state = 7)
+        FROM held GROUP BY held.queue
     )
-    SELECT array_agg(gone.at) INTO done FROM gone;
+    SELECT array_agg(held.at) INTO done FROM held;
     IF cardinality(done) = cardinality(_ids) THEN
         RETURN;
     END IF;

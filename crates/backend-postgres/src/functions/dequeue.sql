@@ -69,8 +69,8 @@ BEGIN
     END IF;
 
     IF q.concurrency IS NOT NULL THEN
-        SELECT count(*), min(l.until) INTO held, first_end FROM windlass.leases l
-        WHERE l.queue = q.id AND l.token >= k.token;
+        SELECT count(*), min(l.until) INTO held, first_end
+        FROM windlass.live_leases(q.id, k.token) AS l;
         room := least(room, q.concurrency - held);
     END IF;
     IF q.rate_limit IS NOT NULL THEN

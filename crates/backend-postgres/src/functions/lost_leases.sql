@@ -30,9 +30,8 @@ BEGIN
     RETURN QUERY
     SELECT s.*, NULL::bytea, NULL::bytea, NULL::bigint[], NULL::text
     FROM (
-        SELECT l.queue, l.seq, l.until FROM windlass.leases l
-        WHERE l.queue = this AND l.token >= k.token AND l.until <= now
-            AND (l.until, l.seq) > (_moment, _seq)
+        SELECT l.queue, l.seq, l.until FROM windlass.live_leases(this, k.token) AS l
+        WHERE l.until <= now AND (l.until, l.seq) > (_moment, _seq)
         ORDER BY l.until, l.seq LIMIT _limit
     ) AS lost
     JOIN windlass.summaries s ON s.queue = lost.queue AND s.seq = lost.seq

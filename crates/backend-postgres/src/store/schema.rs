@@ -31,6 +31,7 @@ functions! {
     "take",
     "set_aside",
     "take_from_lines",
+    "live_leases",
     "dequeue",
     "hold",
     "leave",
