@@ -73,8 +73,11 @@ BEGIN
                held.result
         FROM held WHERE held.go_to = 2
     ), removed AS (
-        DELETE FROM windlass.jobs j USING held
-        WHERE held.go_to = 3 AND j.queue = held.queue AND j.seq = held.seq
+        DELETE FROM windlass.jobs WHERE ctid = ANY (ARRAY(
+            SELECT old.tid FROM held CROSS JOIN LATERAL (
+                SELECT k.ctid AS tid FROM windlass.jobs k
+                WHERE k.queue = held.queue AND k.seq = held.seq LIMIT 1) AS old
+            WHERE held.go_to = 3))
     ), told AS (
         INSERT INTO windlass.touched
         SELECT DISTINCT held.queue, held.partition FROM held WHERE held.partition IS NOT NULL
@@ -100,7 +103,9 @@ BEGIN
             WITH ORDINALITY
             AS u(which, id, version, token, run_out, go_to, state, result, cancel, after, moment,
                  kept, course_set, course, payload, drop_expiry, at)
-        LEFT JOIN windlass.jobs j ON j.id = u.id AND j.queue = queues[coalesce(u.which, 1)]
+        LEFT JOIN LATERAL (
+            SELECT k.seq FROM windlass.jobs k
+            WHERE k.id = u.id AND k.queue = queues[coalesce(u.which, 1)] LIMIT 1) AS j ON true
         WHERE done IS NULL OR u.at <> ALL (done)
         ORDER BY u.id, u.at
     LOOP

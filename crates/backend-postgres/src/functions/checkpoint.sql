@@ -63,7 +63,10 @@ BEGIN
     DELETE FROM windlass.journal j
     WHERE j.queue = _queue AND j.txid >= pg_snapshot_xmax(_base)
         AND j.txid < pg_snapshot_xmax(_seen) AND pg_visible_in_snapshot(j.txid, _seen);
-    DELETE FROM windlass.journal j USING pg_snapshot_xip(_base) AS xip
-    WHERE j.queue = _queue AND j.txid = xip AND pg_visible_in_snapshot(j.txid, _seen);
+    DELETE FROM windlass.journal WHERE ctid = ANY (ARRAY(
+        SELECT old.tid FROM pg_snapshot_xip(_base) AS xip CROSS JOIN LATERAL (
+            SELECT j.ctid AS tid FROM windlass.journal j
+            WHERE j.queue = _queue AND j.txid = xip LIMIT 9223372036854775807) AS old
+        WHERE pg_visible_in_snapshot(xip, _seen)));
 END
 $$;

@@ -111,19 +111,26 @@ BEGIN
             SELECT q.id, j.flags, new_token, j.seq, j.id, j.version + 1,
                    windlass.later(now, _lease), now, _worker, coalesce(j.cancel_requested, false),
                    j.partition
-            FROM unnest(picked) AS p JOIN windlass.jobs j ON j.queue = q.id AND j.seq = p
+            FROM unnest(picked) AS p CROSS JOIN LATERAL (
+                SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
             RETURNING flags
         )
         SELECT bit_or(put.flags) INTO bits FROM put;
         IF bits & 4 <> 0 THEN
-            DELETE FROM windlass.expiring e USING unnest(picked) AS p, windlass.jobs j
-            WHERE j.queue = q.id AND j.seq = p AND e.queue = q.id AND e.moment = j.expires
-                AND e.seq = p;
+            DELETE FROM windlass.expiring WHERE ctid = ANY (ARRAY(
+                SELECT found.tid FROM unnest(picked) AS p CROSS JOIN LATERAL (
+                    SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
+                CROSS JOIN LATERAL (
+                    SELECT e.ctid AS tid FROM windlass.expiring e
+                    WHERE e.queue = q.id AND e.moment = j.expires AND e.seq = p LIMIT 1) AS found));
         END IF;
         IF bits & 8 <> 0 THEN
-            DELETE FROM windlass.aged a USING unnest(picked) AS p, windlass.jobs j
-            WHERE j.queue = q.id AND j.seq = p AND a.queue = q.id AND a.place = j.place
-                AND a.seq = p;
+            DELETE FROM windlass.aged WHERE ctid = ANY (ARRAY(
+                SELECT found.tid FROM unnest(picked) AS p CROSS JOIN LATERAL (
+                    SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
+                CROSS JOIN LATERAL (
+                    SELECT a.ctid AS tid FROM windlass.aged a
+                    WHERE a.queue = q.id AND a.place = j.place AND a.seq = p LIMIT 1) AS found));
         END IF;
         INSERT INTO windlass.journal (queue, txid, waiting, active, token)
         VALUES (q.id, pg_current_xact_id(), -cardinality(picked), cardinality(picked), new_token);
@@ -136,7 +143,8 @@ BEGIN
         IF q.partition_rate_limit IS NOT NULL THEN
             INSERT INTO windlass.starts AS s
             SELECT q.id, j.partition, now, count(*)
-            FROM unnest(picked) AS p JOIN windlass.jobs j ON j.queue = q.id AND j.seq = p
+            FROM unnest(picked) AS p CROSS JOIN LATERAL (
+                SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
             GROUP BY j.partition
             ON CONFLICT (queue, owner, moment) DO UPDATE SET jobs = s.jobs + excluded.jobs;
             DELETE FROM windlass.starts s
@@ -157,17 +165,22 @@ BEGIN
             SELECT p.moment INTO next_line FROM windlass.partitions p
             WHERE p.queue = q.id AND p.status = 2 ORDER BY p.queue, p.moment LIMIT 1;
             SELECT least(next_line, min(l.until)) INTO next_line
-            FROM windlass.partitions p
-            JOIN windlass.leases l ON l.queue = q.id AND l.partition = p.partition
-            WHERE p.queue = q.id AND p.status = 3;
+            FROM windlass.live_leases(q.id, k.token) AS l
+            CROSS JOIN LATERAL (
+                SELECT p.status FROM windlass.partitions p
+                WHERE p.queue = q.id AND p.partition = l.partition LIMIT 1) AS p
+            WHERE p.status = 3;
         END IF;
     END IF;
     IF NOT more THEN
         SELECT s.due INTO next_due
-        FROM windlass.scheduled s JOIN windlass.jobs j ON j.queue = q.id AND j.seq = s.seq
-        WHERE s.queue = q.id AND s.due >= k.due
-            AND (j.expires IS NULL OR j.expires > s.due OR j.started_at IS NOT NULL)
-        ORDER BY s.queue, s.due LIMIT 1;
+        FROM (
+            SELECT f.due, f.seq FROM windlass.scheduled f
+            WHERE f.queue = q.id AND f.due >= k.due ORDER BY f.queue, f.due LIMIT 1000
+        ) AS s CROSS JOIN LATERAL (
+            SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = s.seq LIMIT 1) AS j
+        WHERE j.expires IS NULL OR j.expires > s.due OR j.started_at IS NOT NULL
+        ORDER BY s.due LIMIT 1;
     END IF;
     answer.facts := array[now, 0, more::int, held, first_end, used, oldest, next_due, next_line];
     answer.note := q.spec;
@@ -180,7 +193,8 @@ BEGIN
            j.expires, j.partition, j.job_type, j.options, j.dedup_key, j.dedup_held,
            j.dedup_latest, j.rare, j.course, j.progress, NULL::bytea, j.payload,
            NULL::bigint[], NULL::text
-    FROM unnest(picked) AS p JOIN windlass.jobs j ON j.queue = q.id AND j.seq = p
+    FROM unnest(picked) AS p CROSS JOIN LATERAL (
+        SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
     ORDER BY j.sort, j.place, j.seq;
 END
 $$;

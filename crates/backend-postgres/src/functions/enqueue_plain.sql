@@ -131,7 +131,8 @@ BEGIN
             INSERT INTO windlass.lines (queue, partition, sort, place, seq, due)
             SELECT j.queue, j.partition, j.sort, j.place, j.seq, j.due
             FROM unnest(stored_in, stored) AS s(queue, seq)
-            JOIN windlass.jobs j ON j.queue = s.queue AND j.seq = s.seq
+            CROSS JOIN LATERAL (
+            SELECT one.* FROM windlass.jobs one WHERE one.queue = s.queue AND one.seq = s.seq LIMIT 1) AS j
             WHERE j.partition IS NOT NULL AND j.due <= now
             RETURNING queue, partition
         )
@@ -141,21 +142,23 @@ BEGIN
         INSERT INTO windlass.aged
         SELECT j.queue, j.place, j.seq
         FROM unnest(stored_in, stored) AS s(queue, seq)
-        JOIN windlass.jobs j ON j.queue = s.queue AND j.seq = s.seq
+        CROSS JOIN LATERAL (
+            SELECT one.* FROM windlass.jobs one WHERE one.queue = s.queue AND one.seq = s.seq LIMIT 1) AS j
         WHERE j.flags & 8 <> 0 AND j.due <= now AND j.partition IS NULL;
     END IF;
     IF bits & 4 <> 0 THEN
         INSERT INTO windlass.expiring
         SELECT j.queue, j.expires, j.seq
         FROM unnest(stored_in, stored) AS s(queue, seq)
-        JOIN windlass.jobs j ON j.queue = s.queue AND j.seq = s.seq
+        CROSS JOIN LATERAL (
+            SELECT one.* FROM windlass.jobs one WHERE one.queue = s.queue AND one.seq = s.seq LIMIT 1) AS j
         WHERE j.expires IS NOT NULL;
     END IF;
     IF bits & 128 <> 0 THEN
         INSERT INTO windlass.labels
         SELECT l.kind, l.label, j.seq, j.queue
         FROM unnest(_label_of, _label_kinds, _labels) AS l(of, kind, label)
-        JOIN windlass.jobs j ON j.id = _ids[l.of]
+        CROSS JOIN LATERAL (SELECT k.* FROM windlass.jobs k WHERE k.id = _ids[l.of] LIMIT 1) AS j
         -- A job that exists keeps its labels; of two with one id in the batch,
         -- the first is stored.
         WHERE all_stored
@@ -166,7 +169,8 @@ BEGIN
             SELECT i.at, j.queue, queues[coalesce(_which[i.at], 1)] AS wanted,
                    j.seq = ANY (stored) AND i.at = array_position(_ids, i.id) AS is_new
             FROM unnest(_ids) WITH ORDINALITY AS i(id, at)
-            JOIN windlass.jobs j ON j.id = i.id ORDER BY i.at
+            CROSS JOIN LATERAL (SELECT k.* FROM windlass.jobs k WHERE k.id = i.id LIMIT 1) AS j
+            ORDER BY i.at
         LOOP
             IF missing.queue <> missing.wanted THEN
                 RAISE EXCEPTION '%', missing.at - 1 USING ERRCODE = 'WLIDT';

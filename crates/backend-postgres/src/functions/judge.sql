@@ -49,8 +49,11 @@ BEGIN
                 AND s.moment > _now - q.partition_rate_period
         ) AS used ON q.partition_rate_limit IS NOT NULL
     ), gone AS (
-        DELETE FROM windlass.partitions p USING facts f
-        WHERE f.seq IS NULL AND p.queue = _queue AND p.partition = f.partition
+        DELETE FROM windlass.partitions WHERE ctid = ANY (ARRAY(
+            SELECT old.tid FROM facts f CROSS JOIN LATERAL (
+                SELECT p.ctid AS tid FROM windlass.partitions p
+                WHERE p.queue = _queue AND p.partition = f.partition LIMIT 1) AS old
+            WHERE f.seq IS NULL))
     )
     INSERT INTO windlass.partitions AS p
         (queue, partition, status, room, sort, place, seq, moment)

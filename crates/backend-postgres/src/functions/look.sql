@@ -24,8 +24,9 @@ BEGIN
             SELECT j.* FROM windlass.journal j
             WHERE j.queue = _queue AND j.txid >= pg_snapshot_xmax(base.seen)
             UNION ALL
-            SELECT j.* FROM pg_snapshot_xip(base.seen) AS xip, windlass.journal j
-            WHERE j.queue = _queue AND j.txid = xip
+            SELECT j.* FROM pg_snapshot_xip(base.seen) AS xip CROSS JOIN LATERAL (
+                SELECT k.* FROM windlass.journal k
+                WHERE k.queue = _queue AND k.txid = xip LIMIT 9223372036854775807) AS j
         ) AS later
     ), ranks AS (
         SELECT known.sort, min(known.place) AS place FROM (

@@ -27,7 +27,8 @@ BEGIN
         WITH put AS (
             INSERT INTO windlass.lines (queue, partition, sort, place, seq, due)
             SELECT _queue, j.partition, j.sort, j.place, j.seq, j.due
-            FROM unnest(come) AS c JOIN windlass.jobs j ON j.queue = _queue AND j.seq = c
+            FROM unnest(come) AS c CROSS JOIN LATERAL (
+                SELECT one.* FROM windlass.jobs one WHERE one.queue = _queue AND one.seq = c LIMIT 1) AS j
             -- One that was put off and kept its place stands in line already.
             ON CONFLICT DO NOTHING RETURNING partition
         )
@@ -38,7 +39,8 @@ BEGIN
         WITH put AS (
             INSERT INTO windlass.ready (queue, sort, place, seq)
             SELECT _queue, j.sort, j.place, j.seq
-            FROM unnest(come) AS c JOIN windlass.jobs j ON j.queue = _queue AND j.seq = c
+            FROM unnest(come) AS c CROSS JOIN LATERAL (
+                SELECT one.* FROM windlass.jobs one WHERE one.queue = _queue AND one.seq = c LIMIT 1) AS j
             RETURNING sort, place, seq
         ), aged AS (
             INSERT INTO windlass.aged SELECT _queue, put.place, put.seq FROM put WHERE q.aged

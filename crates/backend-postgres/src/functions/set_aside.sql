@@ -17,7 +17,8 @@ BEGIN
     WITH put AS (
         INSERT INTO windlass.parked (queue, seq, place)
         SELECT _queue, j.seq, j.place
-        FROM unnest(_jobs) AS t JOIN windlass.jobs j ON j.queue = _queue AND j.seq = t
+        FROM unnest(_jobs) AS t CROSS JOIN LATERAL (
+            SELECT one.* FROM windlass.jobs one WHERE one.queue = _queue AND one.seq = t LIMIT 1) AS j
         WHERE j.expires <= _now AND j.started_at IS NULL
         RETURNING seq, place
     ), aged AS (

@@ -46,12 +46,14 @@ BEGIN
                 SELECT f FROM unnest(first_jobs) AS f WHERE f <> ALL (may_start));
         END IF;
         WITH gone AS (
-            DELETE FROM windlass.lines l
-            USING unnest(first_jobs) AS f, windlass.jobs j
-            WHERE j.queue = _queue AND j.seq = f AND l.queue = _queue
-                AND l.partition = j.partition AND l.sort = j.sort AND l.place = j.place
-                AND l.seq = f
-            RETURNING l.partition
+            DELETE FROM windlass.lines WHERE ctid = ANY (ARRAY(
+                SELECT found.tid FROM unnest(first_jobs) AS f CROSS JOIN LATERAL (
+                    SELECT one.* FROM windlass.jobs one WHERE one.queue = _queue AND one.seq = f LIMIT 1) AS j
+                CROSS JOIN LATERAL (
+                    SELECT l.ctid AS tid FROM windlass.lines l
+                    WHERE l.queue = _queue AND l.partition = j.partition AND l.sort = j.sort
+                        AND l.place = j.place AND l.seq = f LIMIT 1) AS found))
+            RETURNING partition
         )
         INSERT INTO windlass.touched SELECT DISTINCT _queue, gone.partition FROM gone;
         IF first_jobs = may_start THEN
