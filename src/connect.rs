@@ -18,6 +18,7 @@ impl Windlass {
     /// |---|---|---|
     /// | `memory:` | this process, a fresh one each time | `memory` |
     /// | `sqlite:PATH`, `sqlite://PATH` | the file, created if it is missing | `sqlite` |
+    /// | `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, `postgresql://…` | the database; its schema is created if it is missing | `postgres` |
     ///
     /// # Errors
     /// [`Error::Store`](crate::Error::Store): of kind [`ErrorKind::Unsupported`] if no compiled-in
@@ -70,22 +71,30 @@ async fn open(scheme: &str, url: &str) -> Result<Arc<dyn Backend>> {
             let config = windlass_sqlite::SqliteConfig::parse(url)?;
             Ok(Arc::new(windlass_sqlite::SqliteBackend::open(config).await?))
         }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let config = windlass_postgres::PostgresConfig::parse(url)?;
+            Ok(Arc::new(windlass_postgres::PostgresBackend::connect(config).await?))
+        }
         #[cfg(not(feature = "memory"))]
         "memory" => Err(missing("memory")),
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => Err(missing("sqlite")),
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => Err(missing("postgres")),
         other => {
             let _ = url;
             let other: String = other.chars().take(32).collect();
             let what = format!(
-                "no backend knows URLs that begin with {other:?}; use sqlite:PATH or memory:"
+                "no backend knows URLs that begin with {other:?}; use sqlite:PATH, postgres://… or \
+                 memory:"
             );
             Err(StoreError::new(ErrorKind::Unsupported, what).into())
         }
     }
 }
 
-#[cfg(not(all(feature = "memory", feature = "sqlite")))]
+#[cfg(not(all(feature = "memory", feature = "sqlite", feature = "postgres")))]
 fn missing(feature: &str) -> windlass_runtime::Error {
     let what = format!(
         "this program was built without the {feature} backend; add the feature {feature:?} to \

@@ -37,6 +37,9 @@
 //! |---|---|---|
 //! | `memory` (default) | jobs in this process, for unit tests | `memory:` |
 //! | `sqlite` (default) | jobs in one file, for several processes | `sqlite:jobs.db` |
+//! | `postgres` | jobs in a database, for several machines | `postgres://user:password@host/database` |
+//! | `tls-rustls` (default) | encrypted connections to servers, in Rust | `…?sslmode=verify-full` |
+//! | `tls-native` | the same, by the operating system's library | |
 //!
 //! # Where things are
 //!
@@ -46,7 +49,7 @@
 //!   for stores of your own.
 
 mod connect;
-#[cfg(all(doctest, feature = "memory", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "memory", feature = "sqlite", feature = "postgres"))]
 mod guide;
 #[cfg(feature = "memory")]
 pub mod testing;
@@ -62,6 +65,9 @@ pub use windlass_runtime::*;
 /// The in-memory backend.
 #[cfg(feature = "memory")]
 pub use windlass_memory as memory;
+/// The backend on a Postgres server.
+#[cfg(feature = "postgres")]
+pub use windlass_postgres as postgres;
 /// The embedded backend on one file.
 #[cfg(feature = "sqlite")]
 pub use windlass_sqlite as sqlite;
