@@ -53,11 +53,11 @@ mod connect;
 mod guide;
 #[cfg(feature = "memory")]
 pub mod testing;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
 
 pub use connect::Windlass;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transaction::{CompleteInTransaction, EnqueueInTransaction};
 pub use windlass_macros::Job;
 pub use windlass_runtime::*;

@@ -66,7 +66,8 @@ async fn work(
     seen: windlass::Data<Arc<Shown>>,
 ) -> Result<Value, JobError> {
     seen.look(&context);
-    seen.look(&context.completion(&job.token, None));
+    seen.look(&context.encode_result(&job.token));
+    seen.look(&context.completion(context.encode_result(&job.token)?, None));
     seen.look(&context.dependencies().await);
     seen.say(&context.dependency_results::<u8>().await.map_err(|error| error.to_string()));
     context.say("at work");

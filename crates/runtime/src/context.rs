@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use windlass_core::model::{
-    Dependency, Job, JobId, JobRef, Lease, Progress, QueueName, QueueSpec, State, Token, WorkerId,
+    Dependency, Job, JobId, JobRef, Lease, Payload, Progress, QueueName, QueueSpec, State, Token,
+    WorkerId,
 };
 
 use crate::client::Client;
@@ -293,29 +295,37 @@ impl Context {
         self.0.settled.store(true, Ordering::SeqCst);
     }
 
-    /// What completes this job with this result, for those who apply it inside
-    /// a transaction of their own (rule R6); call
-    /// [`Context::settled_elsewhere`] with it.
+    /// A result of this job as it is stored. `None`: there is nothing to store.
     ///
     /// # Errors
-    /// [`Error::Encode`] if the result cannot be written as JSON,
+    /// [`Error::Encode`] if it cannot be written as JSON,
     /// [`Error::ResultTooLarge`].
-    ///
-    /// `job` is the job as it is now, if a first try came back stale: somebody
-    /// may have asked it to stop, or made another job depend on it, and the
-    /// lease still be this one.
-    pub fn completion<T: serde::Serialize + ?Sized>(
-        &self,
-        result: &T,
-        job: Option<&Job>,
-    ) -> Result<windlass_core::backend::Transition> {
-        use windlass_core::decide::{Attempt, Outcome, finish};
+    pub fn encode_result<T: Serialize + ?Sized>(&self, result: &T) -> Result<Option<Payload>> {
         let result = crate::outcome::encode_result(result)?;
         let (size, max) =
             (result.as_ref().map_or(0, |result| result.len()), self.0.spec.max_payload);
         if size > max {
             return Err(Error::ResultTooLarge { size, max });
         }
+        Ok(result)
+    }
+
+    /// What completes this job with this result, for those who apply it inside
+    /// a transaction of their own (rule R6); call
+    /// [`Context::settled_elsewhere`] with it.
+    ///
+    /// `job` is the job as it is now, if a first try came back stale: somebody
+    /// may have asked it to stop, or made another job depend on it, and the
+    /// lease still be this one.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] if it is not.
+    pub fn completion(
+        &self,
+        result: Option<Payload>,
+        job: Option<&Job>,
+    ) -> Result<windlass_core::backend::Transition> {
+        use windlass_core::decide::{Attempt, Outcome, finish};
         let attempt = Attempt { token: self.token(), outcome: Outcome::Success { result } };
         finish(job.unwrap_or(self.job()), &self.0.spec, &attempt)
             .ok_or_else(|| Error::LeaseLost(self.id()))
