@@ -252,19 +252,24 @@ postgres_restart() {
     postgres_launch
 }
 
+# Runs a statement as the role of the tests.
+postgres_run() {
+    local url=${DATABASE_URL:-} psql=psql
+    if postgres_find; then psql=$postgres_bin/psql; fi
+    have "$psql" || fail "psql is missing; please install it (Debian: postgresql-client)"
+    postgres_is_given || url=$(postgres_url $postgres_user password $postgres_user)
+    "$psql" -XAtq -v ON_ERROR_STOP=1 "$url" -c "$1"
+}
+
 # The role may end its own connections: no superuser is needed.
 postgres_terminate() {
-    local which url psql=psql
+    local which
     case ${1:-} in
     '') which='true order by random() limit 1 + floor(random() * 3)' ;;
     listener) which="query ~* '^\s*listen\M'" ;;
     *) fail "terminate postgres wants nothing, or listener" ;;
     esac
-    if postgres_find; then psql=$postgres_bin/psql; fi
-    have "$psql" || fail "psql is missing; please install it (Debian: postgresql-client)"
-    url=${DATABASE_URL:-}
-    postgres_is_given || url=$(postgres_url $postgres_user password $postgres_user)
-    "$psql" -XAtq -v ON_ERROR_STOP=1 "$url" -c "
+    postgres_run "
         with chosen as materialized (
             select pid from pg_stat_activity
             where datname = current_database() and usename = current_user
@@ -272,4 +277,9 @@ postgres_terminate() {
         )
         select 'ended ' || count(*) filter (where pg_terminate_backend(pid)) || ' connections'
         from chosen"
+}
+
+postgres_drop() {
+    [[ ${1:-} =~ ^[a-z0-9_]+$ ]] || fail "drop postgres wants the name of a schema"
+    postgres_run "set client_min_messages = warning; drop schema if exists \"$1\" cascade"
 }

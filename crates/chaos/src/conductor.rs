@@ -187,8 +187,21 @@ impl Conductor {
             if begin.elapsed() > bound {
                 return Err(format!("the producers enqueue nothing that fits {filter:?}").into());
             }
+            self.refuse_a_broken_store()?;
             self.look_after().await?;
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(LOOK * 4).await;
+        }
+        Ok(())
+    }
+
+    /// A store that does not work at all need not be harmed to see it.
+    fn refuse_a_broken_store(&self) -> Result<(), Failure> {
+        for post in &self.posts {
+            for noted in post.facts(&self.setting)? {
+                if let Fact::Failed { call, error, nature: Nature::Lasting } = noted.fact {
+                    return Err(format!("{call} failed before any harm was done: {error}").into());
+                }
+            }
         }
         Ok(())
     }

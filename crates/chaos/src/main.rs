@@ -148,7 +148,7 @@ fn main() -> ExitCode {
     // Two threads each: a handler that blocks for a moment must not keep the
     // heartbeat from its turn.
     let runtime =
-        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build() {
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return not_run(&error.into()),
         };
