@@ -11,6 +11,71 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What it promises
+//! - **Durability.** What was acknowledged is committed, and as durable as the
+//!   server makes a commit: with `synchronous_commit = on` and `fsync = on`, both
+//!   defaults, it survives a power cut. A failover to a replica that lags behind
+//!   takes back what the replica had not received, unless
+//!   `synchronous_standby_names` makes commits wait for it; leases that are taken
+//!   back so are handed out again, under tokens of the new primary.
+//! - **Several processes** on several machines. Only the server's clock counts.
+//! - **One transaction.** Jobs can be enqueued and settled inside the caller's own
+//!   transaction ([`PostgresBackend::enqueue_in`], [`PostgresBackend::apply_in`]).
+//! - **Versions.** Postgres 13 and newer, in a database encoded in UTF-8. Needs no
+//!   extension and no superuser: `CREATE` on the database for the first start, or a
+//!   schema that this user owns.
+//! - **Poolers.** One that gives each transaction any of its sessions has to be
+//!   told of ([`Pooler::Transaction`]), and passes no notices on: listen elsewhere
+//!   ([`Listen::At`]) or not at all ([`Listen::Off`]); workers then find work at
+//!   their next poll.
+//!
+//! # How it is built
+//! Each call is one statement, mostly of a function on the server (`functions/`):
+//! one round trip, one transaction, and none that stays open between two round
+//! trips, whatever becomes of the process. The functions store, order, compare and
+//! count; what is to become of a job they are told.
+//!
+//! ## Why it does not rot
+//! Postgres keeps a deleted row until no snapshot can see it any more. Where
+//! somebody keeps one open (a report, a backup, a forgotten `BEGIN`), the rows that
+//! a queue has done with pile up, and every query that begins at the front of an
+//! index walks past all of them: so queues on Postgres slow down, by the minute.
+//! Here,
+//!
+//! - a job's row is written once; where it stands is a narrow row in `scheduled`,
+//!   `ready`, `leases` or `ended`, inserted once, deleted once, never updated on the
+//!   way;
+//! - nothing that is asked for again and again begins at the front: each dequeue
+//!   knows, for each rank in `ready`, for `scheduled` and for `leases`, the first
+//!   key that is alive, and begins there.
+//!
+//! That bound must never hide a job: transactions commit late, jobs return to old
+//! places, better ranks come later. So it is not a guess with a margin but exact,
+//! by the server's own snapshots. Every transaction that puts rows into these
+//! tables writes one row into `journal`, with its number and the smallest keys it
+//! has put there. A *checkpoint* says what was the first that is alive **in a
+//! snapshot**, and carries that snapshot. Whoever dequeues takes the last checkpoint
+//! and lowers its bounds by what the journal says of transactions that its snapshot
+//! did not see: those that began later, and those that were under way then, by
+//! number. A transaction that commits an hour late is such a one, and so is one that
+//! was prepared; one that rolls back never appears. What the snapshot saw can go
+//! from the journal, so that it stays short. The same rows carry by how much the
+//! jobs of each state became more or fewer: figures cost the same however many jobs
+//! there are.
+//!
+//! Nothing is known that could make the bounds wrong but a database that was
+//! restored from a dump, where transactions are numbered anew: that is noticed and
+//! mended when a process connects. For what nobody has thought of, the keeper looks
+//! from the front all the same, once a minute, or once in a hundred times what the
+//! look takes, if that is longer.
+//!
+//! ## Why its plans hold
+//! With the statistics of an empty table, Postgres finds a plan for the full one
+//! that is fifty times too slow, and keeps it. The functions allow index order
+//! only (`SET enable_seqscan = off` and the like hold within a function, so that no
+//! pooler can lose them), and look single rows up by a unique key in a way that
+//! leaves nothing to choose (`CROSS JOIN LATERAL (… LIMIT 1)`).
 
 mod backend;
 mod config;

@@ -18,7 +18,7 @@ DECLARE
     was windlass.jobs;
     found_line bool;
 BEGIN
-    FOR attempt IN 1..1000 LOOP
+    FOR round IN 1..1000 LOOP
         lease := NULL;
         ended := NULL;
         in_line := false;

@@ -58,6 +58,7 @@ impl Store {
         let more = i64::from(limit) + 1;
         let (now, rows) = match query.what {
             Overdue::LostLeases => {
+                self.look_from_the_front(&query.queue);
                 let values = (&self.clock(), &queue, &after, &seq, &more);
                 let mut rows = self.call(Query::LostLeases, values).await?;
                 if rows.is_empty() {

@@ -11,6 +11,7 @@ mod dequeue;
 mod enqueue;
 mod lease;
 mod listing;
+mod looks;
 pub(crate) mod query;
 pub(crate) mod queues;
 mod repeatables;
@@ -30,6 +31,7 @@ use crate::config::{Pooler, PostgresConfig};
 use crate::error::{from_sqlx, is_collision, is_on_wrong_server};
 use crate::record::{Names, get};
 use abandoned::Abandoned;
+use looks::Looks;
 use query::{Queries, Query};
 
 /// How often a call that the server has undone, because it met another one, is
@@ -51,6 +53,7 @@ pub(crate) struct Store {
     clock: Clock,
     pooler: Pooler,
     abandoned: Abandoned,
+    looks: Arc<Looks>,
 }
 
 impl Store {
@@ -77,14 +80,21 @@ impl Store {
         let queries = Arc::new(Queries::new(&config.schema));
         schema::create(&mut connection, &config.schema, &queries).await?;
         drop(connection);
-        Ok(Self {
+        let store = Self {
             pool,
             queries,
             names: Arc::default(),
             clock: config.clock.clone(),
             pooler: config.pooler,
             abandoned: Abandoned::default(),
-        })
+            looks: Arc::default(),
+        };
+        let rows = store.call(Query::Mend, ()).await?;
+        let mended: i32 = get(first(&rows)?, 0)?;
+        if mended > 0 {
+            tracing::warn!(queues = mended, "the database was restored; its jobs are counted anew");
+        }
+        Ok(store)
     }
 
     pub(crate) async fn close(&self) {

@@ -24,6 +24,7 @@ macro_rules! queries {
 }
 
 queries! {
+    Announce = "announce",
     Apply = "apply",
     Clean = "clean",
     Declare = "declare",
@@ -52,6 +53,7 @@ queries! {
     ListUnblocked = "list_unblocked",
     ListWorkers = "list_workers",
     LostLeases = "lost_leases",
+    Mend = "mend",
     Notify = "notify",
     PauseQueue = "pause_queue",
     PutWorker = "put_worker",

@@ -26,6 +26,8 @@ functions! {
     "look",
     "checkpoint",
     "keep_house",
+    "announce",
+    "mend",
     "judge",
     "release",
     "take",

@@ -1,0 +1,71 @@
+//! Looks from the front of a queue, from time to time.
+//!
+//! What dequeues go by is exact: the last checkpoint and what the journal adds to
+//! it. The look from the front is there for what nobody has thought of. It walks
+//! past all that vacuum could not remove yet, so that it is taken the less often
+//! the longer it takes.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use windlass_core::model::QueueName;
+
+use super::Store;
+use super::query::Query;
+
+/// The shortest time between two looks at a queue by one process: a job that
+/// nobody has thought of is hidden no longer than that, or than [`SHARE`] times
+/// what a look takes.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Between two looks lies at least so many times what the last one took.
+const SHARE: u32 = 100;
+
+/// When each queue is to be looked at again.
+#[derive(Debug, Default)]
+pub(super) struct Looks(Mutex<HashMap<QueueName, Instant>>);
+
+impl Looks {
+    /// Whether it is time to look at a queue; if so, nobody else is told so.
+    fn is_time(&self, queue: &QueueName) -> bool {
+        let now = Instant::now();
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match next.get_mut(queue) {
+            // The checkpoints were made or mended when this process came.
+            None => {
+                next.insert(queue.clone(), now + PAUSE);
+                false
+            }
+            Some(at) if *at > now => false,
+            Some(at) => {
+                *at = now + PAUSE;
+                true
+            }
+        }
+    }
+
+    fn took(&self, queue: &QueueName, time: Duration) {
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        next.insert(queue.clone(), Instant::now() + PAUSE.max(time.saturating_mul(SHARE)));
+    }
+}
+
+impl Store {
+    /// Looks at a queue from its front if it is time, beside all else.
+    pub(super) fn look_from_the_front(&self, queue: &QueueName) {
+        if !self.looks.is_time(queue) {
+            return;
+        }
+        let (store, queue) = (self.clone(), queue.clone());
+        tokio::spawn(async move {
+            let begun = Instant::now();
+            if let Err(error) = store.call(Query::Announce, (&queue.as_str(),)).await {
+                let error = format!("{error:#}");
+                tracing::debug!(error, "a queue could not be looked at from its front");
+            }
+            store.looks.took(&queue, begun.elapsed());
+        });
+    }
+}
