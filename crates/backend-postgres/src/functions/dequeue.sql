@@ -104,6 +104,10 @@ BEGIN
     END IF;
 
     IF cardinality(picked) > 0 THEN
+        -- What was seen up to here may have happened after the first look at the
+        -- clock, such as the end of the job that a partition or a slot waited for.
+        -- By the store's time, too, these jobs start after it.
+        now := greatest(now, windlass.clock(_clock));
         new_token := nextval('windlass.lease_token');
         WITH put AS (
             INSERT INTO windlass.leases (queue, flags, token, seq, id, version, until, started_at,
@@ -165,7 +169,7 @@ BEGIN
             SELECT p.moment INTO next_line FROM windlass.partitions p
             WHERE p.queue = q.id AND p.status = 2 ORDER BY p.queue, p.moment LIMIT 1;
             SELECT least(next_line, min(l.until)) INTO next_line
-            FROM windlass.live_leases(q.id, k.token) AS l
+            FROM windlass.live_leases(q.id, coalesce(k.token, new_token)) AS l
             CROSS JOIN LATERAL (
                 SELECT p.status FROM windlass.partitions p
                 WHERE p.queue = q.id AND p.partition = l.partition LIMIT 1) AS p
