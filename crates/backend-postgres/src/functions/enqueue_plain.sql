@@ -19,6 +19,7 @@ CREATE FUNCTION windlass.enqueue_plain(
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
+#variable_conflict use_column
 DECLARE
     now bigint := windlass.clock(_clock);
     answer windlass.answer;
@@ -27,6 +28,7 @@ DECLARE
     stored_in int[];
     all_stored bool;
     bits int;
+    due bigint;
     missing record;
 BEGIN
     IF _keep_house AND random() < 0.002 THEN
@@ -40,7 +42,25 @@ BEGIN
         RETURN NEXT answer;
         RETURN;
     END IF;
-    IF NOT _named THEN
+    IF NOT _named AND cardinality(_ids) = 1 AND _flags IS NULL THEN
+        -- A lone job needs none of what puts many together.
+        due := greatest(_at[1], windlass.later(now, _after[1]), now);
+        INSERT INTO windlass.jobs
+            (queue, seq, id, sort, place, due, enqueued_at, job_type, payload, options)
+        VALUES (queues[1], nextval('windlass.job_seq'), _ids[1], _bases[1], due, due, now,
+                _types[1], _payloads[1], _options[1])
+        ON CONFLICT (id) DO NOTHING RETURNING array[seq] INTO stored;
+        bits := 0;
+        IF stored IS NOT NULL AND due > now THEN
+            INSERT INTO windlass.scheduled VALUES (queues[1], due, stored[1]);
+            INSERT INTO windlass.journal (queue, txid, scheduled, due)
+            VALUES (queues[1], pg_current_xact_id(), 1, due);
+        ELSIF stored IS NOT NULL THEN
+            INSERT INTO windlass.ready VALUES (queues[1], _bases[1], due, stored[1]);
+            INSERT INTO windlass.journal (queue, txid, waiting, sort, place)
+            VALUES (queues[1], pg_current_xact_id(), 1, _bases[1], due);
+        END IF;
+    ELSIF NOT _named THEN
         WITH put AS (
             INSERT INTO windlass.jobs
                 (queue, flags, seq, id, sort, place, due, enqueued_at, job_type, payload, options,
