@@ -69,6 +69,15 @@ fn of_code(error: &dyn DatabaseError) -> (ErrorKind, &'static str) {
             "the Postgres server is read-only, as a replica or after a failover; connect to the \
              primary",
         ),
+        (_, "25P01") => (
+            ErrorKind::Invalid,
+            "the connection is in no transaction; begin one, so that what it does and the jobs \
+             commit together",
+        ),
+        (_, "25P02") => (
+            ErrorKind::Invalid,
+            "a statement of the transaction has failed before, so that it can only be rolled back",
+        ),
         (_, "57014") => (
             ErrorKind::Unavailable,
             "Postgres cancelled the statement; raise statement_timeout if that was the reason",

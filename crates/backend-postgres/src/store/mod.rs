@@ -205,16 +205,18 @@ async fn run_in(
     arguments: PgArguments,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     // What it did is undone if it fails; the rest of the transaction is not
-    // touched.
-    let mut savepoint = connection.begin().await?;
-    let rows = sqlx::query_with::<Postgres, _>(sql, arguments).fetch_all(&mut *savepoint).await;
-    match rows {
-        Ok(rows) => savepoint.commit().await.map(|()| rows),
-        Err(error) => {
-            savepoint.rollback().await?;
-            Err(error)
-        }
-    }
+    // touched. The client library's own savepoints would not do: of a transaction
+    // that was begun by a statement it does not know, and would commit it.
+    sqlx::raw_sql("SAVEPOINT windlass").execute(&mut *connection).await?;
+    let rows = sqlx::query_with::<Postgres, _>(sql, arguments).fetch_all(&mut *connection).await;
+    let end = match rows {
+        Ok(_) => "RELEASE SAVEPOINT windlass",
+        Err(_) => "ROLLBACK TO SAVEPOINT windlass; RELEASE SAVEPOINT windlass",
+    };
+    let ended = sqlx::raw_sql(end).execute(connection).await;
+    // What went wrong first tells why.
+    let rows = rows?;
+    ended.map(|_| rows)
 }
 
 /// Values for the parameters of a statement, in order.
