@@ -10,6 +10,8 @@ mod examples;
 mod histories;
 mod log_size;
 mod secrets;
+mod server;
 mod spans;
 mod transaction;
+mod transaction_postgres;
 mod trouble;
