@@ -150,15 +150,18 @@ fn stands_alone(job: &NewJob) -> bool {
     job.dedup.is_none() && job.parent.is_none() && job.depends_on.is_empty()
 }
 
+/// One field of a batch; nothing where it would hold nothing.
+type Column<T> = Option<Vec<Option<T>>>;
+
 /// An array, or nothing where it would hold nothing.
-fn unless_empty<T>(values: Vec<Option<T>>) -> Option<Vec<Option<T>>> {
+fn unless_empty<T>(values: Vec<Option<T>>) -> Column<T> {
     values.iter().any(Option::is_some).then_some(values)
 }
 
 /// A moment that the store resolves: a length of time from now, or an instant.
 fn moments<'j>(
     whens: impl Iterator<Item = Option<&'j When>> + Clone,
-) -> (Option<Vec<Option<i64>>>, Option<Vec<Option<i64>>>) {
+) -> (Column<i64>, Column<i64>) {
     let after = whens.clone().map(|when| match when {
         Some(When::After(length)) => Some(micros(*length)),
         Some(When::Now) => Some(0),
@@ -198,8 +201,8 @@ pub(super) fn queues_of<'j>(
 /// The fields of new jobs, each an array over the batch.
 struct Batch<'j> {
     jobs: &'j [NewJob],
-    options: Option<Vec<Option<Vec<u8>>>>,
-    rare: Option<Vec<Option<String>>>,
+    options: Column<Vec<u8>>,
+    rare: Column<String>,
     flags: Option<Vec<i32>>,
     label_of: Vec<i32>,
     label_kinds: Vec<i16>,

@@ -14,6 +14,7 @@ use windlass_core::model::QueueName;
 
 use super::Store;
 use super::query::Query;
+use crate::record::get;
 
 /// The shortest time between two looks at a queue by one process: a job that
 /// nobody has thought of is hidden no longer than that, or than [`SHARE`] times
@@ -22,6 +23,9 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Between two looks lies at least so many times what the last one took.
 const SHARE: u32 = 100;
+
+/// More dead rows than autovacuum leaves behind in the busiest of times.
+const MANY_DEAD: i64 = 2_000_000;
 
 /// When each queue is to be looked at again.
 #[derive(Debug, Default)]
@@ -66,6 +70,21 @@ impl Store {
                 tracing::debug!(error, "a queue could not be looked at from its front");
             }
             store.looks.took(&queue, begun.elapsed());
+            store.warn_of_dead_rows().await;
         });
+    }
+
+    /// Warns where rows pile up that vacuum may not remove.
+    async fn warn_of_dead_rows(&self) {
+        let rows = self.call(Query::ReadDeadRows, ()).await;
+        let dead: Option<i64> = rows.ok().and_then(|rows| get(rows.first()?, 0).ok());
+        if let Some(dead) = dead.filter(|dead| *dead > MANY_DEAD) {
+            tracing::warn!(
+                dead_rows = dead,
+                "vacuum cannot remove what the queues have done with, and the tables grow: \
+                 somebody keeps an old snapshot open; see backend_xmin in pg_stat_activity, \
+                 pg_prepared_xacts and pg_replication_slots"
+            );
+        }
     }
 }

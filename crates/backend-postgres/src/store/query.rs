@@ -59,6 +59,7 @@ queries! {
     PutWorker = "put_worker",
     QueueNames = "queue_names",
     ReadClock = "read_clock",
+    ReadDeadRows = "read_dead_rows",
     ReadEncoding = "read_encoding",
     RecordStep = "record_step",
     Stats = "stats",
