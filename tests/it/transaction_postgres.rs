@@ -1,12 +1,15 @@
 //! Enqueuing and completing inside a transaction of sqlx's (E6, R6).
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use windlass::backend::ErrorKind;
-use windlass::model::{Backoff, Clock, ManualClock, State};
+use tokio::time::timeout;
+use windlass::backend::{Ask, ErrorKind, Extend, Extended};
+use windlass::decide::{Attempt, Outcome, finish};
+use windlass::model::{self, Backoff, Clock, ManualClock, State, WorkerId};
 use windlass::postgres::PostgresBackend;
 use windlass::postgres::sqlx::postgres::PgPoolOptions;
 use windlass::postgres::sqlx::{Connection, PgConnection, query, query_scalar, raw_sql};
@@ -209,6 +212,51 @@ async fn who_waits_for_a_job_is_released_with_its_completion_on_down_the_graph()
     assert_eq!(free.unwrap().state().await.unwrap(), State::Waiting);
     assert_eq!(broken.state().await.unwrap(), State::Cancelled);
     assert_eq!(further.unwrap().state().await.unwrap(), State::Cancelled);
+}
+
+#[tokio::test]
+async fn an_uncommitted_completion_lets_others_keep_their_leases() {
+    let shop = shop().await;
+    let backend = shop.windlass.backend();
+    for _ in 0..3 {
+        shop.queue.enqueue(Charge { order: 1 }).await.unwrap();
+    }
+    let ask = Ask {
+        queue: shop.queue.name().clone(),
+        worker: WorkerId::from_bytes([1; 16]),
+        max: 3,
+        lease: Duration::from_secs(60),
+    };
+    let jobs = backend.dequeue(ask).await.unwrap().jobs;
+    let attempt = |job: &model::Job| Attempt {
+        token: job.lease.unwrap().token,
+        outcome: Outcome::Success { result: None },
+    };
+    let spec = shop.queue.spec();
+    let mut orders = shop.schema.connection().await;
+    let mut tx = orders.begin().await.unwrap();
+    let postgres: &dyn Any = &**backend;
+    let postgres: &PostgresBackend = postgres.downcast_ref().unwrap();
+    let done = finish(&jobs[1], spec, &attempt(&jobs[1])).unwrap();
+    postgres.apply_in(&mut tx, &[done]).await.unwrap();
+
+    let leases = jobs.iter().map(|job| Extend {
+        job: job.reference(),
+        token: job.lease.unwrap().token,
+        lease: Duration::from_secs(3600),
+        progress: None,
+    });
+    // It must come back while the transaction is open, however long that takes.
+    let extended = timeout(Duration::from_secs(60), backend.extend(leases.collect()));
+    let (extended, now) = extended.await.expect("it does not wait for the transaction").unwrap();
+    let hour = now.after(Duration::from_secs(1800));
+    let held = |extended: &Extended| match extended {
+        Extended::Held { until, .. } => *until > hour,
+        Extended::Lost => panic!("it is held until the transaction commits"),
+    };
+    assert_eq!(extended.iter().map(held).collect::<Vec<_>>(), [true, false, true]);
+    tx.commit().await.unwrap();
+    assert_eq!(shop.queue.stats().await.unwrap().count(State::Completed), 1);
 }
 
 /// What a handler needs that loses its lease.
