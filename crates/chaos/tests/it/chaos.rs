@@ -4,8 +4,15 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-fn count(value: &Value) -> u64 {
+pub(crate) fn count(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
+}
+
+/// Nothing violated means little if nothing happened.
+pub(crate) fn assert_all_checks_looked(summary: &Value, said: &str) {
+    for check in summary["checks"].as_array().unwrap() {
+        assert!(count(&check["looked_at"]) > 0, "{check} looked at nothing: {said}");
+    }
 }
 
 #[test]
@@ -18,11 +25,8 @@ fn nothing_is_violated_while_processes_are_killed_and_stopped() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 
-    // Nothing violated means little if nothing happened.
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for check in summary["checks"].as_array().unwrap() {
-        assert!(count(&check["looked_at"]) > 0, "{check} looked at nothing: {said}");
-    }
+    assert_all_checks_looked(&summary, &said);
     let figures = &summary["figures"];
     for (figure, at_least) in [
         ("jobs_acknowledged", 500),

@@ -2,3 +2,5 @@
 
 mod chaos;
 mod clocks;
+#[cfg(feature = "postgres")]
+mod server;
