@@ -3,7 +3,8 @@
 -- Out: nothing if there is no such queue. Otherwise a row with note = the
 --      declaration and facts = [now, paused, whether more could start, leases,
 --      the first end of a lease, starts in the window of the rate, the oldest of
---      them, the next moment of a scheduled job, the next moment of a line], and
+--      them, the next moment of a scheduled job, the next moment of a line or
+--      of jobs that somebody is changing], and
 --      then the leased jobs in the order of the queue.
 -- Why: one call, one transaction. A queue with bounds is dequeued by one at a
 --      time, so that they hold however many ask; others together, so that the
@@ -175,6 +176,11 @@ BEGIN
                 WHERE p.queue = q.id AND p.partition = l.partition LIMIT 1) AS p
             WHERE p.status = 3;
         END IF;
+    END IF;
+    IF more AND cardinality(picked) < room THEN
+        -- What is left, somebody else is taking or changing at this moment.
+        more := false;
+        next_line := least(next_line, now + 10000);
     END IF;
     IF NOT more THEN
         SELECT s.due INTO next_due
