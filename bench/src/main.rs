@@ -8,6 +8,7 @@ mod job;
 mod options;
 mod process;
 mod report;
+mod server;
 mod store;
 mod workload;
 
@@ -15,9 +16,23 @@ use anyhow::Result;
 use clap::Parser;
 
 use options::Options;
+use server::Database;
 
 fn main() -> Result<()> {
     let options = Options::parse();
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(workload::run(&options))
+    runtime.block_on(run(options))
+}
+
+/// On Postgres the whole run has a database of its own, which its parts in
+/// other processes are told of.
+async fn run(mut options: Options) -> Result<()> {
+    if !options.is_postgres() || options.workload.is_part() {
+        return workload::run(&options).await;
+    }
+    let database = Database::create(&options.store).await?;
+    options.store = database.url();
+    let outcome = workload::run(&options).await;
+    database.remove().await?;
+    outcome
 }

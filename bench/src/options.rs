@@ -11,7 +11,8 @@ pub(crate) struct Options {
     /// What to measure.
     #[arg(value_enum)]
     pub(crate) workload: Workload,
-    /// The store, which must hold no jobs yet: `memory:` or `sqlite:FILE`.
+    /// The store: `memory:`, `sqlite:FILE`, which must hold no jobs yet, or
+    /// `postgres://…`, where the run makes a database of its own and drops it.
     #[arg(long, default_value = "memory:")]
     pub(crate) store: String,
     /// How many jobs; `latency` and `steady` go by time instead.
@@ -45,6 +46,10 @@ impl Options {
     /// The scheme of the store's URL: the rest may hold a password.
     pub(crate) fn scheme(&self) -> &str {
         self.store.split(':').next().unwrap_or_default()
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.scheme(), "postgres" | "postgresql")
     }
 
     /// Whether other processes can open the store.
@@ -89,6 +94,11 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
+    /// Whether it runs within another, on the same store.
+    pub(crate) fn is_part(self) -> bool {
+        matches!(self, Self::Load | Self::Work)
+    }
+
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }

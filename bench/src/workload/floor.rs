@@ -1,6 +1,7 @@
 //! The same work as bare statements, in batches: what the store can do.
 
 mod memory;
+mod postgres;
 mod sqlite;
 
 use std::time::{Duration, Instant};
@@ -42,7 +43,13 @@ fn open(options: &Options, batch: usize) -> Result<Box<dyn Bare>> {
 
 /// Enqueues and drains `--jobs` in batches of each size. The rate is that of
 /// draining in the largest.
+///
+/// On Postgres, where round trips and connections matter as much as the
+/// statements, each workload has a floor of its own.
 pub(crate) async fn run(options: &Options) -> Result<()> {
+    if options.is_postgres() {
+        return postgres::run(options).await;
+    }
     let mut report = Report::new(options);
     let mut last = Duration::ZERO;
     let payload = "x".repeat(options.payload);

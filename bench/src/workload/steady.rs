@@ -13,7 +13,7 @@ use crate::store::{BULK, Store, check_done};
 
 /// How far a producer may be ahead of the worker, in jobs: a queue that grows
 /// without end measures the producer.
-const AHEAD: usize = 20_000;
+pub(super) const AHEAD: usize = 20_000;
 
 /// A producer and a worker in one process. What counts is what was worked on
 /// until the time was up.

@@ -1,0 +1,113 @@
+//! One table with one partial index.
+
+use anyhow::Result;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
+
+/// On which notices go.
+pub(super) const CHANNEL: &str = "floor";
+
+const SCHEMA: &str = "
+    DROP TABLE IF EXISTS jobs;
+    CREATE TABLE jobs (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, state smallint NOT NULL DEFAULT 0,
+        priority int NOT NULL, due bigint NOT NULL, until bigint, payload bytea NOT NULL
+    );
+    CREATE INDEX ready ON jobs (priority, due, id) WHERE state = 0;
+";
+
+/// What a planner that knows the table would do anyway, from the first row on.
+const PLANS: &str = "
+    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
+    SET plan_cache_mode = force_generic_plan;
+";
+
+const ENQUEUE: &str = "
+    INSERT INTO jobs (priority, due, payload)
+    SELECT 0, due, payload FROM unnest($1::bigint[], $2::bytea[]) AS new (due, payload)
+";
+
+const ENQUEUE_AND_NOTIFY: &str = "
+    WITH new AS (INSERT INTO jobs (priority, due, payload) VALUES (0, $1, $2))
+    SELECT pg_notify('floor', '')
+";
+
+const LEASE: &str = "
+    UPDATE jobs SET state = 1, until = 30000000
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM jobs WHERE state = 0 ORDER BY priority, due, id
+        LIMIT $1 FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING id, payload
+";
+
+const KEEP: &str = "UPDATE jobs SET state = 2 WHERE id = ANY ($1)";
+
+const REMOVE: &str = "DELETE FROM jobs WHERE id = ANY ($1)";
+
+/// What becomes of a job that was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Kept,
+    Removed,
+}
+
+/// A connection to the table.
+pub(super) struct Queue {
+    conn: PgConnection,
+}
+
+impl Queue {
+    /// Makes the table anew.
+    pub(super) async fn create(url: &str) -> Result<Self> {
+        let mut queue = Self::open(url).await?;
+        queue.conn.execute(SCHEMA).await?;
+        queue.checkpoint().await?;
+        Ok(queue)
+    }
+
+    pub(super) async fn open(url: &str) -> Result<Self> {
+        let mut conn = PgConnection::connect(url).await?;
+        conn.execute(PLANS).await?;
+        Ok(Self { conn })
+    }
+
+    pub(super) async fn checkpoint(&mut self) -> Result<()> {
+        self.conn.execute("CHECKPOINT").await?;
+        Ok(())
+    }
+
+    pub(super) async fn enqueue(
+        &mut self,
+        from: usize,
+        count: usize,
+        payload: &[u8],
+    ) -> Result<()> {
+        let due: Vec<i64> = (from..from + count).map(|n| n as i64).collect();
+        let payloads = vec![payload; count];
+        sqlx::query(ENQUEUE).bind(due).bind(payloads).execute(&mut self.conn).await?;
+        Ok(())
+    }
+
+    pub(super) async fn enqueue_and_notify(&mut self, n: usize, payload: &[u8]) -> Result<()> {
+        let query = sqlx::query(ENQUEUE_AND_NOTIFY).bind(n as i64).bind(payload);
+        query.execute(&mut self.conn).await?;
+        Ok(())
+    }
+
+    /// Leases up to so many jobs and answers their ids.
+    pub(super) async fn lease(&mut self, count: usize) -> Result<Vec<i64>> {
+        let query = sqlx::query_as::<_, (i64, Vec<u8>)>(LEASE).bind(count as i64);
+        let rows = query.fetch_all(&mut self.conn).await?;
+        Ok(rows.into_iter().map(|(id, _)| id).collect())
+    }
+
+    pub(super) async fn acknowledge(&mut self, ids: &[i64], done: Done) -> Result<()> {
+        let sql = match done {
+            Done::Kept => KEEP,
+            Done::Removed => REMOVE,
+        };
+        sqlx::query(sql).bind(ids).execute(&mut self.conn).await?;
+        Ok(())
+    }
+}
