@@ -5,6 +5,7 @@
 
 mod counting;
 mod job;
+mod meter;
 mod options;
 mod process;
 mod report;
@@ -31,7 +32,7 @@ async fn run(mut options: Options) -> Result<()> {
         return workload::run(&options).await;
     }
     let database = Database::create(&options.store).await?;
-    options.store = database.url();
+    options.store = database.url().to_owned();
     let outcome = workload::run(&options).await;
     database.remove().await?;
     outcome

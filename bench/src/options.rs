@@ -33,6 +33,10 @@ pub(crate) struct Options {
     /// How many jobs wait behind those that `backlog` drains.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) behind: usize,
+    /// Whether statistics of a Postgres server's tables are gathered before what
+    /// is measured begins.
+    #[arg(long)]
+    pub(crate) analyze: bool,
     /// How many partition keys `partitions` has.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) keys: usize,
@@ -88,6 +92,9 @@ pub(crate) enum Workload {
     /// Part of other workloads: fills the store.
     #[value(hide = true)]
     Load,
+    /// Part of `partitions`: fills the store.
+    #[value(hide = true)]
+    LoadPartitions,
     /// Part of `processes`: one worker.
     #[value(hide = true)]
     Work,
@@ -96,7 +103,7 @@ pub(crate) enum Workload {
 impl Workload {
     /// Whether it runs within another, on the same store.
     pub(crate) fn is_part(self) -> bool {
-        matches!(self, Self::Load | Self::Work)
+        matches!(self, Self::Load | Self::LoadPartitions | Self::Work)
     }
 
     pub(crate) fn name(self) -> String {

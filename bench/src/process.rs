@@ -6,16 +6,17 @@ use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::options::{Options, Retention};
+use crate::options::{Options, Retention, Workload};
 
 /// This program, started again on the same store with another workload.
-fn again(options: &Options, workload: &str) -> Result<Command> {
+fn again(options: &Options, workload: Workload) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .arg(workload)
+        .arg(workload.name())
         .args(["--store", &options.store])
         .args(["--jobs", &options.jobs.to_string()])
         .args(["--payload", &options.payload.to_string()])
+        .args(["--keys", &options.keys.to_string()])
         .kill_on_drop(true);
     if options.retention == Retention::Remove {
         command.args(["--retention", "remove"]);
@@ -28,8 +29,8 @@ fn again(options: &Options, workload: &str) -> Result<Command> {
 
 /// Has another process fill the store, so that its memory is not counted as
 /// the worker's.
-pub(crate) async fn load(options: &Options) -> Result<()> {
-    let status = again(options, "load")?.stdout(Stdio::null()).status().await?;
+pub(crate) async fn load(options: &Options, workload: Workload) -> Result<()> {
+    let status = again(options, workload)?.stdout(Stdio::null()).status().await?;
     ensure!(status.success(), "the process that fills the store failed");
     Ok(())
 }
@@ -45,7 +46,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) async fn start(options: &Options) -> Result<Self> {
         let mut child =
-            again(options, "work")?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            again(options, Workload::Work)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let tell = child.stdin.take().context("a worker without a standard input")?;
         let out = child.stdout.take().context("a worker without a standard output")?;
         let mut worker = Self { child, tell, says: BufReader::new(out).lines() };

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use windlass::backend::Backend;
 use windlass::model::{Keep, State};
 use windlass::{Client, Queue, QueueBuilder, Windlass, WorkerBuilder};
+use windlass_postgres::{PostgresBackend, PostgresConfig};
 
 use crate::counting::Counting;
 use crate::job::Noop;
@@ -23,8 +25,12 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn connect(options: &Options) -> Result<Self> {
-        let windlass = Windlass::connect(&options.store).await?;
-        let (counting, calls) = Counting::new(Arc::clone(windlass.backend()));
+        let backend: Arc<dyn Backend> = if options.is_postgres() {
+            Arc::new(PostgresBackend::connect(PostgresConfig::parse(&options.store)?).await?)
+        } else {
+            Arc::clone(Windlass::connect(&options.store).await?.backend())
+        };
+        let (counting, calls) = Counting::new(backend);
         Ok(Self { client: Client::new(Arc::new(counting)), calls })
     }
 

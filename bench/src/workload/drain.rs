@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use windlass::{Data, Queue, QueueBuilder, RunningWorker};
 
 use crate::job::Noop;
-use crate::options::Options;
+use crate::meter::Meter;
+use crate::options::{Options, Workload};
 use crate::process;
 use crate::report::Report;
 use crate::store::{PATIENCE, Store, batches, check_done};
@@ -65,13 +66,21 @@ pub(crate) async fn run(
     let store = Store::connect(options).await?;
     let queue = store.fresh_queue(options, choose).await?;
     if options.is_shared() {
-        process::load(options).await?;
+        process::load(options, Workload::Load).await?;
     } else {
         fill(options, &queue).await?;
     }
-    let (took, calls) = drain(options, &store, &queue, options.jobs).await?;
-    check_done(options, &queue, options.jobs).await?;
-    Report::new(options).rate(options.jobs, took).round_trips(calls).print()
+    measure(options, &store, &queue).await
+}
+
+/// Drains what is there, and reports.
+async fn measure(options: &Options, store: &Store, queue: &Queue) -> Result<()> {
+    let meter = Meter::start(options).await?;
+    let (took, calls) = drain(options, store, queue, options.jobs).await?;
+    let metered = meter.stop(options.jobs).await?;
+    check_done(options, queue, options.jobs).await?;
+    let report = Report::new(options).rate(options.jobs, took).round_trips(calls);
+    metered.report(report).await?.print()
 }
 
 /// Has a worker do so many jobs that are there, and answers how long it took
@@ -106,16 +115,30 @@ pub(crate) async fn limits(options: &Options) -> Result<()> {
 pub(crate) async fn partitions(options: &Options) -> Result<()> {
     let store = Store::connect(options).await?;
     let queue = store.fresh_queue(options, QueueBuilder::partitioned).await?;
+    if options.is_shared() {
+        process::load(options, Workload::LoadPartitions).await?;
+    } else {
+        fill_partitions(options, &queue).await?;
+    }
+    measure(options, &store, &queue).await
+}
+
+/// Fills the partitions, as a process of its own.
+pub(crate) async fn load_partitions(options: &Options) -> Result<()> {
+    let store = Store::connect(options).await?;
+    let queue = store.client.open_queue("bench").await?;
+    fill_partitions(options, &queue).await
+}
+
+async fn fill_partitions(options: &Options, queue: &Queue) -> Result<()> {
     for batch in batches(options, options.jobs) {
         let jobs = batch.into_iter().map(|job| {
             let key = (job.n as usize % options.keys).to_string();
             queue.enqueue(job).partition(key)
         });
-        store.client.enqueue_batch(jobs).await?;
+        queue.client().enqueue_batch(jobs).await?;
     }
-    let (took, calls) = drain(options, &store, &queue, options.jobs).await?;
-    check_done(options, &queue, options.jobs).await?;
-    Report::new(options).rate(options.jobs, took).round_trips(calls).print()
+    Ok(())
 }
 
 /// Fills the store, as a process of its own: the queue is there already.

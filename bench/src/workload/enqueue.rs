@@ -8,6 +8,7 @@ use anyhow::Result;
 use windlass::model::State;
 
 use crate::job::Noop;
+use crate::meter::Meter;
 use crate::options::Options;
 use crate::report::Report;
 use crate::store::{Store, batches};
@@ -17,6 +18,7 @@ pub(crate) async fn plain(options: &Options, tasks: usize) -> Result<()> {
     let store = Store::connect(options).await?;
     let queue = store.fresh_queue(options, |queue| queue).await?;
     let (jobs, payload) = (options.jobs, options.payload);
+    let meter = Meter::start(options).await?;
     let before = store.calls();
     let next = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
@@ -39,14 +41,17 @@ pub(crate) async fn plain(options: &Options, tasks: usize) -> Result<()> {
     }
     let took = begun.elapsed();
     let calls = store.calls() - before;
+    let metered = meter.stop(jobs).await?;
     check(&queue, jobs).await?;
-    Report::new(options).rate(jobs, took).round_trips(calls).print()
+    let report = Report::new(options).rate(jobs, took).round_trips(calls);
+    metered.report(report).await?.print()
 }
 
 /// One task, 1,000 jobs a call.
 pub(crate) async fn bulk(options: &Options) -> Result<()> {
     let store = Store::connect(options).await?;
     let queue = store.fresh_queue(options, |queue| queue).await?;
+    let meter = Meter::start(options).await?;
     let before = store.calls();
     let begun = Instant::now();
     for batch in batches(options, options.jobs) {
@@ -54,8 +59,10 @@ pub(crate) async fn bulk(options: &Options) -> Result<()> {
     }
     let took = begun.elapsed();
     let calls = store.calls() - before;
+    let metered = meter.stop(options.jobs).await?;
     check(&queue, options.jobs).await?;
-    Report::new(options).rate(options.jobs, took).round_trips(calls).print()
+    let report = Report::new(options).rate(options.jobs, took).round_trips(calls);
+    metered.report(report).await?.print()
 }
 
 async fn check(queue: &windlass::Queue, jobs: usize) -> Result<()> {

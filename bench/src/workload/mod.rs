@@ -26,6 +26,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         Workload::Processes => processes::run(options).await,
         Workload::Floor => floor::run(options).await,
         Workload::Load => drain::load(options).await,
+        Workload::LoadPartitions => drain::load_partitions(options).await,
         Workload::Work => processes::work(options).await,
     }
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use windlass::model::State;
 
 use super::drain::{Tally, handle};
-use crate::options::Options;
+use crate::options::{Options, Workload};
 use crate::process::{self, Worker};
 use crate::report::{Report, per_second};
 use crate::store::{PATIENCE, Store};
@@ -26,7 +26,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let mut report = Report::new(options);
     let mut slowest = Duration::ZERO;
     for processes in [1, 2, 4, 8] {
-        process::load(options).await?;
+        process::load(options, Workload::Load).await?;
         let mut workers = Vec::new();
         for _ in 0..processes {
             workers.push(Worker::start(options).await?);

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::drain::{Tally, handle, settled};
 use crate::job::Noop;
+use crate::meter::Meter;
 use crate::options::Options;
 use crate::report::Report;
 use crate::store::{BULK, Store, check_done};
@@ -23,6 +24,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let tally = Arc::new(Tally::new(usize::MAX));
     let worker =
         store.worker(options, &queue).data(Arc::clone(&tally)).handle(handle).start().await?;
+    let meter = Meter::start(options).await?;
     let before = store.calls();
     let begun = Instant::now();
     let mut produced = 0;
@@ -42,7 +44,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     settled(&worker).await;
+    let metered = meter.stop(produced).await?;
     worker.stop().await;
     check_done(options, &queue, produced).await?;
-    Report::new(options).rate(done, took).round_trips(calls).print()
+    let report = Report::new(options).rate(done, took).round_trips(calls);
+    metered.report(report).await?.print()
 }

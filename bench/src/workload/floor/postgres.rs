@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use self::queue::{CHANNEL, Done, Queue};
 use crate::options::Options;
 use crate::report::{Report, per_second};
+use crate::server;
 use crate::workload::latency::EVERY;
 use crate::workload::steady::AHEAD;
 
@@ -201,7 +202,8 @@ async fn steady(url: &str, time: Duration, payload: &[u8]) -> Result<(usize, Dur
 async fn latency(url: &str, time: Duration, payload: &[u8]) -> Result<(Vec<Duration>, Duration)> {
     let mut producing = Queue::create(url).await?;
     let mut leasing = Queue::open(url).await?;
-    let mut listener = PgListener::connect(url).await?;
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(server::server(url)?).await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(CHANNEL).await?;
     let jobs = (time.as_millis() / EVERY.as_millis()) as usize;
     let worker = tokio::spawn(async move {

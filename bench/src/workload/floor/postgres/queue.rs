@@ -1,8 +1,10 @@
 //! One table with one partial index.
 
 use anyhow::Result;
+use sqlx::Executor;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Executor};
+
+use crate::server;
 
 /// On which notices go.
 pub(super) const CHANNEL: &str = "floor";
@@ -67,7 +69,7 @@ impl Queue {
     }
 
     pub(super) async fn open(url: &str) -> Result<Self> {
-        let mut conn = PgConnection::connect(url).await?;
+        let mut conn = server::connect(url).await?;
         conn.execute(PLANS).await?;
         Ok(Self { conn })
     }
