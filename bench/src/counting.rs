@@ -1,7 +1,8 @@
-//! A backend that counts the calls it passes on.
+//! A backend that counts the calls it passes on, and times those that lease.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use windlass::backend::{
@@ -20,12 +21,20 @@ use windlass::model::{
 pub(crate) struct Counting {
     inner: Arc<dyn Backend>,
     calls: Arc<AtomicU64>,
+    dequeues: Arc<Dequeues>,
 }
 
+/// How long each dequeue took.
+pub(crate) type Dequeues = Mutex<Vec<Duration>>;
+
 impl Counting {
-    pub(crate) fn new(inner: Arc<dyn Backend>) -> (Self, Arc<AtomicU64>) {
-        let calls = Arc::new(AtomicU64::new(0));
-        (Self { inner, calls: Arc::clone(&calls) }, calls)
+    pub(crate) fn new(inner: Arc<dyn Backend>) -> (Self, Arc<AtomicU64>, Arc<Dequeues>) {
+        let (calls, dequeues) = (Arc::new(AtomicU64::new(0)), Arc::<Dequeues>::default());
+        (
+            Self { inner, calls: Arc::clone(&calls), dequeues: Arc::clone(&dequeues) },
+            calls,
+            dequeues,
+        )
     }
 
     fn pass(&self) -> &dyn Backend {
@@ -46,6 +55,14 @@ macro_rules! passed_on {
                 self.inner.watch(interest)
             }
 
+            async fn dequeue(&self, ask: Ask) -> Result<Dequeued> {
+                let asked = Instant::now();
+                let answer = self.pass().dequeue(ask).await;
+                let took = asked.elapsed();
+                self.dequeues.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+                answer
+            }
+
             $(async fn $name(&self, $($argument: $type),*) -> Result<$answer> {
                 self.pass().$name($($argument),*).await
             })*
@@ -60,7 +77,6 @@ passed_on! {
     resume(queue: &QueueName) -> ();
     queues() -> Vec<QueueInfo>;
     enqueue(jobs: Vec<NewJob>) -> EnqueueAnswer;
-    dequeue(ask: Ask) -> Dequeued;
     extend(leases: Vec<Extend>) -> (Vec<Extended>, Timestamp);
     overdue(query: OverdueQuery) -> OverduePage;
     apply(transitions: Vec<Transition>) -> ApplyAnswer;

@@ -1,8 +1,8 @@
 //! What a Postgres server did while something was measured.
 
 use anyhow::Result;
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Executor, FromRow, Row};
+use windlass::postgres::sqlx::postgres::{PgConnection, PgRow};
+use windlass::postgres::sqlx::{self, Executor, FromRow, Row};
 
 use crate::options::Options;
 use crate::report::Report;

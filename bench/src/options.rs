@@ -27,9 +27,13 @@ pub(crate) struct Options {
     /// How many bytes a payload has, about.
     #[arg(long, default_value_t = 100)]
     pub(crate) payload: usize,
-    /// How long `latency` and `steady` run, in seconds.
-    #[arg(long, default_value_t = 10)]
-    pub(crate) seconds: u64,
+    /// How long `latency`, `steady`, `pinned`, and each part of `notify`, run;
+    /// without it, `pinned` for ten minutes and the others for ten seconds.
+    #[arg(long)]
+    pub(crate) seconds: Option<u64>,
+    /// Whether `pinned` holds a snapshot: without, it is its own control.
+    #[arg(long, value_enum, default_value_t = Snapshot::Held)]
+    pub(crate) snapshot: Snapshot,
     /// How many jobs wait behind those that `backlog` drains.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) behind: usize,
@@ -44,7 +48,8 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn time(&self) -> Duration {
-        Duration::from_secs(self.seconds)
+        let default = if self.workload == Workload::Pinned { 600 } else { 10 };
+        Duration::from_secs(self.seconds.unwrap_or(default))
     }
 
     /// The scheme of the store's URL: the rest may hold a password.
@@ -87,6 +92,14 @@ pub(crate) enum Workload {
     Partitions,
     /// Drains with 1, 2, 4 and 8 worker processes.
     Processes,
+    /// A producer of 50,000 jobs a second beside a worker, while a snapshot from
+    /// before the first job is held: figures of every ten seconds.
+    Pinned,
+    /// 16 applications that write, with and without jobs and notices.
+    Notify,
+    /// What statistics and dequeues take in front of `--jobs` finished and
+    /// `--behind` scheduled jobs.
+    Stats,
     /// The same work as bare statements in batches of 100 and of 1,000.
     Floor,
     /// Part of other workloads: fills the store.
@@ -109,6 +122,13 @@ impl Workload {
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
+}
+
+/// Whether somebody holds a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Snapshot {
+    Held,
+    None,
 }
 
 /// How long completed jobs are kept.

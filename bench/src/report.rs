@@ -54,12 +54,8 @@ impl Report {
     }
 
     /// Each of these jobs took so long.
-    pub(crate) fn latencies(mut self, mut each: Vec<Duration>, took: Duration) -> Self {
-        each.sort_unstable();
-        let at = |part: f64| {
-            let index = ((each.len() as f64 * part) as usize).min(each.len().saturating_sub(1));
-            each.get(index).map(|d| round(d.as_secs_f64() * 1000.0))
-        };
+    pub(crate) fn latencies(mut self, each: Vec<Duration>, took: Duration) -> Self {
+        let at = |part: f64| percentile(each.clone(), part);
         self.jobs = each.len() as u64;
         self.seconds = round(took.as_secs_f64());
         (self.p50_ms, self.p99_ms, self.max_ms) = (at(0.5), at(0.99), at(1.0));
@@ -82,6 +78,13 @@ impl Report {
         println!("{}", serde_json::to_string(&self)?);
         Ok(())
     }
+}
+
+/// What so large a part of them does not exceed, in milliseconds.
+pub(crate) fn percentile(mut each: Vec<Duration>, part: f64) -> Option<f64> {
+    each.sort_unstable();
+    let index = ((each.len() as f64 * part) as usize).min(each.len().saturating_sub(1));
+    each.get(index).map(|took| round(took.as_secs_f64() * 1000.0))
 }
 
 /// Jobs per second, whole.

@@ -1,9 +1,9 @@
 //! A database of its own for each run, so that runs do not see each other.
 
 use anyhow::{Context, Result};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, Connection, Executor};
-use windlass_postgres::PostgresConfig;
+use windlass::postgres::PostgresConfig;
+use windlass::postgres::sqlx::postgres::{PgConnectOptions, PgConnection};
+use windlass::postgres::sqlx::{AssertSqlSafe, Connection, Executor};
 
 /// A database on a Postgres server that is there for one run.
 ///

@@ -1,16 +1,14 @@
 //! Opening the store that is measured, and the queue in it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use windlass::backend::Backend;
 use windlass::model::{Keep, State};
 use windlass::{Client, Queue, QueueBuilder, Windlass, WorkerBuilder};
-use windlass_postgres::{PostgresBackend, PostgresConfig};
 
-use crate::counting::Counting;
+use crate::counting::{Counting, Dequeues};
 use crate::job::Noop;
 use crate::options::{Options, Retention};
 
@@ -21,22 +19,24 @@ pub(crate) const BULK: usize = 1000;
 pub(crate) struct Store {
     pub(crate) client: Client,
     calls: Arc<AtomicU64>,
+    dequeues: Arc<Dequeues>,
 }
 
 impl Store {
     pub(crate) async fn connect(options: &Options) -> Result<Self> {
-        let backend: Arc<dyn Backend> = if options.is_postgres() {
-            Arc::new(PostgresBackend::connect(PostgresConfig::parse(&options.store)?).await?)
-        } else {
-            Arc::clone(Windlass::connect(&options.store).await?.backend())
-        };
-        let (counting, calls) = Counting::new(backend);
-        Ok(Self { client: Client::new(Arc::new(counting)), calls })
+        let windlass = Windlass::connect(&options.store).await?;
+        let (counting, calls, dequeues) = Counting::new(Arc::clone(windlass.backend()));
+        Ok(Self { client: Client::new(Arc::new(counting)), calls, dequeues })
     }
 
     /// How many calls have been made so far.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// How long each dequeue took since this was last asked.
+    pub(crate) fn take_dequeues(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.dequeues.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A declared queue with no jobs in it.

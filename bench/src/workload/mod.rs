@@ -5,7 +5,10 @@ mod drain;
 mod enqueue;
 mod floor;
 mod latency;
+mod notify;
+mod pinned;
 mod processes;
+mod stats;
 mod steady;
 
 use anyhow::Result;
@@ -24,6 +27,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         Workload::Steady => steady::run(options).await,
         Workload::Backlog => backlog::run(options).await,
         Workload::Processes => processes::run(options).await,
+        Workload::Pinned => pinned::run(options).await,
+        Workload::Notify => notify::run(options).await,
+        Workload::Stats => stats::run(options).await,
         Workload::Floor => floor::run(options).await,
         Workload::Load => drain::load(options).await,
         Workload::LoadPartitions => drain::load_partitions(options).await,

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot};
+use windlass::postgres::sqlx::postgres::{PgListener, PgPoolOptions};
 
 use self::queue::{CHANNEL, Done, Queue};
 use crate::options::Options;

@@ -1,8 +1,8 @@
 //! One table with one partial index.
 
 use anyhow::Result;
-use sqlx::Executor;
-use sqlx::postgres::PgConnection;
+use windlass::postgres::sqlx::postgres::PgConnection;
+use windlass::postgres::sqlx::{self, Executor};
 
 use crate::server;
 
