@@ -17,6 +17,8 @@ pub(crate) mod queues;
 mod repeatables;
 pub(crate) mod schema;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod workers;
 
 use std::sync::Arc;

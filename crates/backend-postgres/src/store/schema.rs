@@ -138,6 +138,12 @@ fn migrator(schema: &str) -> Migrator {
     migrator
 }
 
+/// The texts of the functions' files.
+#[cfg(test)]
+pub(crate) fn functions() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|(_, text)| *text)
+}
+
 fn refused(error: MigrateError, schema: &str) -> Error {
     let what = match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
