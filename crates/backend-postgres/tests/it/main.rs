@@ -1,4 +1,14 @@
-//! What is Postgres' own; the contract is judged by the suite.
+//! What the suite cannot ask of every store.
 
+mod bounds;
+mod cancelled;
+mod collisions;
+mod fixture;
+mod harmed;
+mod hidden;
+mod listener;
 mod order;
+mod payloads;
+mod refusals;
+mod schema;
 mod server;

@@ -20,7 +20,21 @@ impl Server {
         let url = std::env::var("DATABASE_URL").unwrap_or_else(|_| {
             panic!("DATABASE_URL names no Postgres server; run the tests by scripts/test")
         });
-        Self { options: PgConnectOptions::from_str(&url).expect("DATABASE_URL can be read") }
+        Self::at(&url)
+    }
+
+    /// The server at this URL.
+    pub(crate) fn at(url: &str) -> Self {
+        Self { options: PgConnectOptions::from_str(url).expect("DATABASE_URL can be read") }
+    }
+
+    /// A superuser's way to the server that the tests were given: for what only an
+    /// operator may do.
+    pub(crate) fn admin() -> PgConnectOptions {
+        let url = std::env::var("WINDLASS_TEST_ADMIN_URL").unwrap_or_else(|_| {
+            panic!("WINDLASS_TEST_ADMIN_URL names no superuser; run the tests by scripts/test")
+        });
+        PgConnectOptions::from_str(&url).expect("WINDLASS_TEST_ADMIN_URL can be read")
     }
 
     /// A store in this schema.
