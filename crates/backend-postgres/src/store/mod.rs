@@ -46,6 +46,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection that nobody has used for so long is asked whether it lives.
 const MAY_BE_DEAD: Duration = Duration::from_secs(1);
 
+/// Calls wait for locks, and then go by what was committed until they got them:
+/// whatever isolation the role has by default, theirs is this one.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// Connections to the server and what is known of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
@@ -66,7 +70,19 @@ impl Store {
             Pooler::None => config.server.clone(),
             Pooler::Transaction => config.server.clone().statement_cache_capacity(0),
         };
+        let pooler = config.pooler;
         let pool = PgPoolOptions::new()
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    // Behind a pooler, a session is others' too; each call says
+                    // BEGIN there.
+                    if pooler == Pooler::None {
+                        let set = "SET default_transaction_isolation = 'read committed'";
+                        sqlx::raw_sql(set).execute(connection).await?;
+                    }
+                    Ok(())
+                })
+            })
             .max_connections(config.connections)
             .acquire_timeout(PATIENCE)
             // A connection in use is known to live; asking each time would
@@ -181,7 +197,7 @@ async fn once(
         Pooler::None => query.fetch_all(&mut *connection).await,
         // Preparing and running have to reach the same session.
         Pooler::Transaction => {
-            let mut transaction = connection.begin().await?;
+            let mut transaction = connection.begin_with(BEGIN).await?;
             let rows = query.persistent(false).fetch_all(&mut *transaction).await;
             match rows {
                 Ok(rows) => transaction.commit().await.map(|()| rows),

@@ -9,7 +9,7 @@ use windlass_core::model::{QueueName, RepeatableKey, RepeatableRecord, Timestamp
 use windlass_core::{Error, ErrorKind};
 
 use super::query::Query;
-use super::{ATTEMPTS, Store};
+use super::{ATTEMPTS, BEGIN, Store};
 use crate::error::{damaged, from_sqlx, is_collision, is_damaged, unreadable};
 use crate::record::{get, json, signed};
 
@@ -107,7 +107,7 @@ impl Store {
         put: &PutRepeatable,
     ) -> Result<bool, Failed> {
         let (query, arguments) = self.record_call(put)?;
-        let mut transaction = pool.begin().await?;
+        let mut transaction = pool.begin_with(BEGIN).await?;
         let stored = sqlx::query_with(self.queries.get(query), arguments)
             .fetch_optional(&mut *transaction)
             .await?;

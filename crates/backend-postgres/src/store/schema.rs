@@ -6,6 +6,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqlSafeStr};
 use windlass_core::{Error, ErrorKind};
 
+use super::BEGIN;
 use super::query::{Queries, Query, in_schema};
 use crate::error::from_sqlx;
 
@@ -70,7 +71,7 @@ pub(crate) async fn create(
     if version(connection, schema).await? == Some(CURRENT) {
         return Ok(());
     }
-    let mut transaction = connection.begin().await.map_err(from_sqlx)?;
+    let mut transaction = connection.begin_with(BEGIN).await.map_err(from_sqlx)?;
     // A lock that ends with the transaction, so that a pooler may stand between;
     // by a number that nobody else has reason to use.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('windlass.migrations'), hashtext($1))")

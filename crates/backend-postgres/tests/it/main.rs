@@ -6,6 +6,7 @@ mod collisions;
 mod fixture;
 mod harmed;
 mod hidden;
+mod isolation;
 mod listener;
 mod order;
 mod payloads;
