@@ -144,15 +144,14 @@ impl Store {
     /// Runs a statement, again and again if the server undoes it because it met
     /// another one.
     ///
-    /// Each attempt is a task of its own: a caller that goes away leaves no
+    /// An attempt that has begun comes to its end: a caller that goes away leaves no
     /// connection in the middle of something.
     async fn run(&self, sql: SqlStr, arguments: PgArguments) -> Result<Vec<PgRow>, sqlx::Error> {
         self.abandoned.settled().await;
         let mut attempt = 0;
         loop {
             let once = once(self.pool.clone(), self.pooler, sql.clone(), arguments.clone());
-            let answer = self.abandoned.run(once).await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
-            match answer {
+            match self.abandoned.run(once).await {
                 Err(error) if attempt < ATTEMPTS && is_collision(&error) => attempt += 1,
                 answer => return answer,
             }

@@ -76,10 +76,10 @@ impl Store {
         let (_, Some(_)) = self.find_queue(&queue).await? else {
             return Err(Error::unknown_queue(&queue));
         };
-        // A task of its own: a caller that goes away leaves no transaction open.
+        // A caller that goes away leaves no transaction open.
         let store = self.clone();
         let written = self.abandoned.run(async move { store.write_repeatable(put).await }).await;
-        match written.ok_or_else(|| from_sqlx(sqlx::Error::WorkerCrashed))?? {
+        match written? {
             true => Ok(RepeatablePut::Stored),
             false => {
                 Ok(RepeatablePut::Stale(self.find_repeatable(&queue, &key).await?.map(Box::new)))
