@@ -1,5 +1,5 @@
-//! The `digest` example as real processes on a real file: right, also after
-//! being killed, and shared between two.
+//! The `digest` example as real processes on every store that processes can
+//! share: right, also after being killed, and shared between two.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,16 +15,66 @@ use tempfile::TempDir;
 use windlass::Windlass;
 use windlass::model::State;
 
-/// A folder with a tree in it, and a store beside that.
+use crate::server::Schema;
+
+macro_rules! on_every_store {
+    ($($test:ident)*) => {
+        mod on_sqlite {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Kind::Sqlite);
+            })*
+        }
+        mod on_postgres {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Kind::Postgres);
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    the_manifest_is_what_sha256sum_prints
+    killed_at_any_moment_it_goes_on_where_it_was
+    two_processes_share_the_work
+    an_interrupt_drains_and_says_so
+    an_unreadable_file_fails_its_job_and_stops_nothing_else
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// Where jobs are kept, for one test.
+enum Store {
+    /// A file beside the tree.
+    Sqlite,
+    Postgres(Schema),
+}
+
+impl From<Kind> for Store {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Sqlite => Self::Sqlite,
+            Kind::Postgres => Self::Postgres(Schema::new()),
+        }
+    }
+}
+
+/// A folder with a tree in it, and a store.
 struct Place {
     folder: TempDir,
+    store: Store,
     jobs: u64,
 }
 
 impl Place {
     /// A tree with so many plain files, and some with names that are hard to
     /// get right.
-    fn new(files: usize) -> Self {
+    fn new(files: usize, store: impl Into<Store>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tree = folder.path().join("tree");
         let mut dirs = 1;
@@ -45,7 +95,7 @@ impl Place {
         symlink("nowhere", tree.join("dangling")).unwrap();
         symlink(".", tree.join("circle")).unwrap();
         dirs += 1;
-        Self { folder, jobs: (files + odd.len() + dirs) as u64 }
+        Self { folder, store: store.into(), jobs: (files + odd.len() + dirs) as u64 }
     }
 
     fn tree(&self) -> PathBuf {
@@ -53,7 +103,10 @@ impl Place {
     }
 
     fn store(&self) -> String {
-        format!("sqlite:{}", self.folder.path().join("digest.db").display())
+        match &self.store {
+            Store::Sqlite => format!("sqlite:{}", self.folder.path().join("digest.db").display()),
+            Store::Postgres(schema) => schema.url(),
+        }
     }
 
     fn digest(&self, manifest: &str) -> Command {
@@ -116,9 +169,13 @@ fn summary(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-#[test]
-fn the_manifest_is_what_sha256sum_prints() {
-    let place = Place::new(300);
+/// Runs what is async of a test.
+fn block_on(future: impl Future<Output = ()>) {
+    tokio::runtime::Runtime::new().unwrap().block_on(future);
+}
+
+fn the_manifest_is_what_sha256sum_prints(store: Kind) {
+    let place = Place::new(300, store);
     let output = place.digest("m").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(place.manifest("m"), place.expected());
@@ -134,12 +191,11 @@ fn the_manifest_is_what_sha256sum_prints() {
     assert_eq!(place.manifest("n"), place.expected());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_it_goes_on_where_it_was() {
-    let place = Place::new(1500);
+fn killed_at_any_moment_it_goes_on_where_it_was(store: Kind) {
+    let place = Place::new(1500, store);
     for kill in 0..5 {
         let mut process = place.digest("m").spawn().unwrap();
-        place.until_ended(kill * place.jobs / 6, &mut process).await;
+        block_on(place.until_ended(kill * place.jobs / 6, &mut process));
         assert!(process.try_wait().unwrap().is_none(), "it was over before kill {kill}");
         process.kill().unwrap();
         process.wait().unwrap();
@@ -154,9 +210,8 @@ async fn killed_at_any_moment_it_goes_on_where_it_was() {
     assert_eq!(summary["retries"], 0);
 }
 
-#[test]
-fn two_processes_share_the_work() {
-    let place = Place::new(1500);
+fn two_processes_share_the_work(store: Kind) {
+    let place = Place::new(1500, store);
     let processes = ["a", "b"].map(|manifest| place.digest(manifest).spawn().unwrap());
     let outputs = processes.map(|process| process.wait_with_output().unwrap());
     let mut settled = 0;
@@ -169,11 +224,10 @@ fn two_processes_share_the_work() {
     assert_eq!(settled, place.jobs + 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_interrupt_drains_and_says_so() {
-    let place = Place::new(1500);
+fn an_interrupt_drains_and_says_so(store: Kind) {
+    let place = Place::new(1500, store);
     let mut process = place.digest("m").spawn().unwrap();
-    place.until_ended(place.jobs / 10, &mut process).await;
+    block_on(place.until_ended(place.jobs / 10, &mut process));
     let pid = process.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(process.wait().unwrap().code(), Some(130));
@@ -185,9 +239,8 @@ async fn an_interrupt_drains_and_says_so() {
     assert_eq!(place.manifest("m"), place.expected());
 }
 
-#[test]
-fn an_unreadable_file_fails_its_job_and_stops_nothing_else() {
-    let place = Place::new(20);
+fn an_unreadable_file_fails_its_job_and_stops_nothing_else(store: Kind) {
+    let place = Place::new(20, store);
     let secret = place.tree().join("secret");
     fs::write(&secret, "secret").unwrap();
     let expected: Vec<u8> = without(&place.expected(), b"/secret");
@@ -214,6 +267,21 @@ fn an_unreadable_file_fails_its_job_and_stops_nothing_else() {
     assert!(why.contains("secret") && why.contains("Permission denied"), "{why}");
 }
 
+#[test]
+fn every_store_gives_the_same_manifest_and_the_same_jobs() {
+    let mut place = Place::new(300, Store::Sqlite);
+    let mut counted = Vec::new();
+    for (store, manifest) in [(Kind::Sqlite, "sqlite"), (Kind::Postgres, "postgres")] {
+        place.store = store.into();
+        let output = place.digest(manifest).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let summary = summary(&output);
+        counted.push(["files", "jobs", "retries", "failures"].map(|name| summary[name].clone()));
+    }
+    assert_eq!(place.manifest("sqlite"), place.manifest("postgres"));
+    assert_eq!(counted[0], counted[1]);
+}
+
 fn without(manifest: &[u8], name: &[u8]) -> Vec<u8> {
     let keep = |line: &&[u8]| !line.ends_with(&[name, b"\n"].concat());
     manifest.split_inclusive(|byte| *byte == b'\n').filter(keep).collect::<Vec<_>>().concat()
@@ -221,7 +289,7 @@ fn without(manifest: &[u8], name: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_directory_that_does_not_exist_is_an_error() {
-    let place = Place::new(1);
+    let place = Place::new(1, Store::Sqlite);
     let mut command = Command::new(example("digest"));
     command.arg(Path::new("/nonexistent")).args(["--store", &place.store()]);
     let output = command.output().unwrap();
