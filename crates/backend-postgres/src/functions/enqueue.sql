@@ -43,6 +43,7 @@ DECLARE
     open_count int;
     broken_count int;
     is_open bool;
+    held_until bigint;
 BEGIN
     queues := array(SELECT q.id FROM unnest(_names) WITH ORDINALITY AS named(name, at)
                     LEFT JOIN windlass.queues q ON q.name = named.name ORDER BY named.at);
@@ -141,9 +142,10 @@ BEGIN
             RETURN NEXT answer;
             CONTINUE;
         END IF;
+        held_until := windlass.later(now, n.hold);
         IF n.key IS NOT NULL THEN
             INSERT INTO windlass.dedup AS t (queue, dedup_key, job, live, held_until)
-            VALUES (n.queue, n.key, n.id, true, windlass.later(now, n.hold))
+            VALUES (n.queue, n.key, n.id, true, held_until)
             ON CONFLICT (queue, dedup_key) DO UPDATE
             SET job = excluded.job, live = true, held_until = excluded.held_until
             WHERE NOT t.live AND (t.held_until IS NULL OR t.held_until <= now);
@@ -167,6 +169,9 @@ BEGIN
                 CONTINUE;
             END IF;
         END IF;
+        -- Whoever had the key may have ended while this waited for it: by the store's
+        -- time, too, this job comes after that.
+        now := greatest(now, windlass.clock(_clock));
         open_count := 0;
         broken_count := 0;
         IF n.at = ANY (_needer) THEN
@@ -207,7 +212,7 @@ BEGIN
                            greatest(n.expire_at, windlass.later(now, n.expire_after), now) END;
         job.partition := n.partition;
         job.dedup_key := n.key;
-        job.dedup_held := windlass.later(now, n.hold);
+        job.dedup_held := held_until;
         job.dedup_latest := windlass.later(now, n.latest);
         job.rare := n.rare;
         IF n.at = ANY (_needer) THEN

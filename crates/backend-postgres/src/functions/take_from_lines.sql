@@ -56,6 +56,21 @@ BEGIN
             RETURNING partition
         )
         INSERT INTO windlass.touched SELECT DISTINCT _queue, gone.partition FROM gone;
+        -- One that was put off and kept its place may stand in scheduled still:
+        -- somebody was changing it when the others were released.
+        WITH gone AS (
+            DELETE FROM windlass.scheduled WHERE ctid = ANY (ARRAY(
+                SELECT found.tid FROM unnest(first_jobs) AS f CROSS JOIN LATERAL (
+                    SELECT one.* FROM windlass.jobs one
+                    WHERE one.queue = _queue AND one.seq = f LIMIT 1) AS j
+                CROSS JOIN LATERAL (
+                    SELECT s.ctid AS tid FROM windlass.scheduled s
+                    WHERE s.queue = _queue AND s.due = j.due AND s.seq = f LIMIT 1) AS found
+                WHERE j.place < j.due))
+            RETURNING seq
+        )
+        INSERT INTO windlass.journal (queue, txid, scheduled, waiting)
+        SELECT _queue, pg_current_xact_id(), -count(*), count(*) FROM gone HAVING count(*) > 0;
         IF first_jobs = may_start THEN
             RETURN may_start;
         END IF;
