@@ -1,5 +1,7 @@
 //! What Postgres reports, as a kind and a sentence.
 
+use std::io;
+
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 use windlass_core::{Error, ErrorKind};
@@ -8,10 +10,19 @@ use windlass_core::{Error, ErrorKind};
 /// message is the number of the job.
 const ID_TAKEN: &str = "WLIDT";
 
+const NOT_ENCRYPTED: (ErrorKind, &str) = (
+    ErrorKind::Store,
+    "no encrypted connection to the Postgres server came about; see sslmode and the certificates \
+     on both sides",
+);
+
 /// What the server reports, as a kind and a sentence that says what would help.
 pub(crate) fn from_sqlx(error: sqlx::Error) -> Error {
     let (kind, context) = match &error {
         sqlx::Error::Database(of_server) => of_code(&**of_server),
+        sqlx::Error::Tls(_) => NOT_ENCRYPTED,
+        // The TLS library's own complaints, of a certificate for instance.
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => NOT_ENCRYPTED,
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => (
             ErrorKind::Unavailable,
             "the connection to the Postgres server failed; see that it runs and can be reached",
@@ -20,11 +31,6 @@ pub(crate) fn from_sqlx(error: sqlx::Error) -> Error {
             ErrorKind::Unavailable,
             "no connection to the Postgres server became free in time; see that it runs, or allow \
              more connections",
-        ),
-        sqlx::Error::Tls(_) => (
-            ErrorKind::Store,
-            "no encrypted connection to the Postgres server came about; see sslmode and the \
-             certificates on both sides",
         ),
         sqlx::Error::Configuration(_) => {
             (ErrorKind::Invalid, "the options of the connection to Postgres cannot be used")
@@ -158,4 +164,24 @@ pub(crate) fn damaged(
 ) -> Error {
     let context = format!("the schema holds {what} that no version of this program writes");
     Error::new(ErrorKind::Incompatible, context).with_source(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_told_apart_from_a_server_that_is_away() {
+        let complaint = |kind| {
+            let error = io::Error::new(kind, "invalid peer certificate: UnknownIssuer");
+            let error = from_sqlx(sqlx::Error::Io(error));
+            (error.kind(), format!("{error:#}"))
+        };
+        let (kind, said) = complaint(io::ErrorKind::InvalidData);
+        assert_eq!(kind, ErrorKind::Store);
+        assert!(said.contains("no encrypted connection") && said.contains("UnknownIssuer"));
+        let (kind, said) = complaint(io::ErrorKind::ConnectionReset);
+        assert_eq!(kind, ErrorKind::Unavailable);
+        assert!(said.contains("see that it runs"), "{said}");
+    }
 }
