@@ -221,8 +221,9 @@ const PLANTED: &[(&str, &str, Plant)] = &[
         "the second of a partition overtakes the first",
         "the jobs of a partition run in order",
         |e| {
-            move_start(e, job::LINE[1], at(50));
-            record(e, job::LINE[1]).ending.started_at = Some(at(50));
+            move_start(e, job::LINE[0], at(300));
+            let first = &mut record(e, job::LINE[0]).ending;
+            (first.started_at, first.finished_at) = (Some(at(300)), Some(at(400)));
         },
     ),
     ("a moment is fired twice", "each moment of a repeatable is fired once", |e| {
@@ -403,6 +404,32 @@ fn what_is_over_by_itself_may_fail_for_a_while_after_a_disturbance() {
     let verdict = judge(&evidence);
     let violations: usize = verdict.checks.iter().map(|check| check.violations.len()).sum();
     assert_eq!(violations, 3, "{:?}", verdict.checks);
+}
+
+#[test]
+fn a_job_that_was_not_stored_yet_is_in_nobodys_way() {
+    // Enqueued first, and there only when the second has begun.
+    let mut evidence = sound();
+    let first = id(job::LINE[0]);
+    move_start(&mut evidence, job::LINE[0], at(300));
+    for process in &mut evidence.processes {
+        for noted in &mut process.facts {
+            match &mut noted.fact {
+                Fact::Acknowledged(known) if known.job == first => {
+                    noted.noted = noted.noted.after(Duration::from_millis(200));
+                }
+                Fact::Finished { job, at: end, .. } if *job == first => *end = at(400),
+                _ => {}
+            }
+        }
+    }
+    let ending = &mut record(&mut evidence, job::LINE[0]).ending;
+    (ending.started_at, ending.finished_at) = (Some(at(300)), Some(at(400)));
+    evidence.observed.ended.remove(&first);
+    // The leases of both were live at once for no moment.
+    let second = &mut record(&mut evidence, job::LINE[1]).ending;
+    assert!(second.finished_at <= Some(at(300)));
+    assert_eq!(violated(&evidence), BTreeSet::new());
 }
 
 #[test]
