@@ -194,17 +194,18 @@ async fn connections_that_are_terminated_at_random_lose_nothing() {
     }
     let stored = home.number("SELECT count(*) FROM windlass.jobs").await;
     assert!(stored >= acknowledged, "{stored} stored, {acknowledged} acknowledged");
-    let mut found = 0;
     // The first call may meet a connection that has ended.
     until("a call goes through", || async { backend.now().await.is_ok() }).await;
     loop {
         match backend.dequeue(ask(100)).await {
             Ok(leased) if leased.jobs.is_empty() => break,
-            Ok(leased) => found += i64::try_from(leased.jobs.len()).unwrap(),
+            Ok(_) => {}
+            // Its answer may be lost, and the jobs be leased all the same.
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:#}"),
         }
     }
-    assert_eq!(found, stored, "every job that is stored is found");
+    let leased = home.number("SELECT count(*) FROM windlass.leases").await;
+    assert_eq!(leased, stored, "every job that is stored is found");
     eprintln!(
         "{ended} connections terminated: {acknowledged} acknowledged, {refused} refused, lost 0"
     );

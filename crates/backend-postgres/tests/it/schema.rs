@@ -197,9 +197,13 @@ async fn a_database_in_another_encoding_is_refused() {
     };
     let database = format!("{}_ascii", home.schema);
     let mut connection = admin.connect().await.unwrap();
+    // From version 15 on, a cluster may have a provider of locales that knows
+    // Unicode only.
+    let version = home.number("SELECT current_setting('server_version_num')::bigint").await;
+    let provider = if version >= 150_000 { "LOCALE_PROVIDER libc" } else { "" };
     let text = format!(
         "CREATE DATABASE {database} ENCODING 'SQL_ASCII' LC_COLLATE 'C' \
-                        LC_CTYPE 'C' TEMPLATE template0"
+                        LC_CTYPE 'C' {provider} TEMPLATE template0"
     );
     sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     let mut config = home.config();
