@@ -75,7 +75,7 @@ async fn beside_a_worker(options: &Options, notices: &str) -> Result<(u64, usize
     let separator = if options.store.contains('?') { '&' } else { '?' };
     let url = format!("{}{separator}notices={notices}", options.store);
     let windlass = Windlass::connect(&url).await?;
-    let queue = windlass.queue(&format!("notify-{notices}")).declare().await?;
+    let queue = windlass.queue(format!("notify-{notices}")).declare().await?;
     let tally = Arc::new(Tally::new(usize::MAX));
     let worker =
         windlass.worker().queue(&queue).data(Arc::clone(&tally)).handle(handle).start().await?;
