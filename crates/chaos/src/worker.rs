@@ -5,8 +5,11 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use windlass::model::{JobId, JobRef, NewStep, Payload, StepName, StepRecorded, Token};
 use windlass::{Client, Context, Data, Error, JobError, Windlass, WorkerBuilder, backend};
 
@@ -215,15 +218,17 @@ impl FormatTime for MachineTime {
 }
 
 /// Lets warnings and errors of the library out: they go to a file, and the
-/// judge reads it.
+/// judge reads it. What a store's client says by itself stays out: it calls an
+/// error what it tries again, and what comes of that, the library says.
 pub(crate) fn speak() {
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_timer(MachineTime)
         .with_target(false)
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    // Every crate of the library has a name that begins so.
+    let ours = Targets::new().with_target("windlass", LevelFilter::WARN);
+    tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
 type Mine = Data<Arc<Hands>>;
