@@ -40,8 +40,7 @@ DECLARE
     started bigint;
     stopping bool;
 BEGIN
-    queues := array(SELECT q.id FROM unnest(_names) WITH ORDINALITY AS named(name, at)
-                    LEFT JOIN windlass.queues q ON q.name = named.name ORDER BY named.at);
+    queues := windlass.queue_numbers(_names);
     now := windlass.clock(_clock);
     answer.facts := array[0, now];
     RETURN NEXT answer;
@@ -110,6 +109,23 @@ BEGIN
         ORDER BY u.id, u.at
     LOOP
         answer := blank;
+        IF t.run_out THEN
+            -- Whoever takes over does not wait for one that is settling its job in a
+            -- transaction of its own: that lease is found again by the next sweep.
+            PERFORM 1 FROM windlass.leases l
+            WHERE l.queue = t.queue AND l.token = t.token AND l.id = t.id
+            FOR UPDATE SKIP LOCKED;
+            IF NOT FOUND THEN
+                SELECT s.*, NULL, NULL, array[1, t.at - 1, 2], NULL INTO answer
+                FROM windlass.summaries s WHERE s.queue = t.queue AND s.seq = t.seq;
+                IF NOT FOUND THEN
+                    answer := blank;
+                    answer.facts := array[1, t.at - 1, 1];
+                END IF;
+                RETURN NEXT answer;
+                CONTINUE;
+            END IF;
+        END IF;
         -- Of a job that is not there, nothing is held.
         SELECT * INTO h FROM windlass.hold(t.queue, t.seq);
         IF h.stand = -1 THEN
@@ -228,12 +244,8 @@ BEGIN
         END CASE;
     END LOOP;
 
-    RETURN QUERY
-    SELECT s.*, NULL::bytea, NULL::bytea, array[3::bigint], NULL::text
-    FROM (SELECT DISTINCT d AS seq FROM unnest(decide) AS d) AS d
-    JOIN windlass.dependencies dep ON dep.dependent = d.seq AND dep.position = 0
-    JOIN windlass.jobs j ON j.queue = dep.dependent_queue AND j.seq = d.seq
-    JOIN windlass.summaries s ON s.queue = j.queue AND s.seq = j.seq
-    WHERE j.lane = 0 AND j.clear ORDER BY s.seq;
+    IF cardinality(decide) > 0 THEN
+        RETURN QUERY SELECT * FROM windlass.undecided(decide);
+    END IF;
 END
 $$;

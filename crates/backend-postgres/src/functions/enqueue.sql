@@ -45,8 +45,7 @@ DECLARE
     is_open bool;
     held_until bigint;
 BEGIN
-    queues := array(SELECT q.id FROM unnest(_names) WITH ORDINALITY AS named(name, at)
-                    LEFT JOIN windlass.queues q ON q.name = named.name ORDER BY named.at);
+    queues := windlass.queue_numbers(_names);
     IF array_position(queues, NULL) IS NOT NULL THEN
         SELECT array[2, i - 1, 1] INTO answer.facts FROM generate_subscripts(_ids, 1) AS i
         WHERE queues[coalesce(_which[i], 1)] IS NULL ORDER BY i LIMIT 1;
@@ -266,14 +265,6 @@ BEGIN
             PERFORM windlass.raise_version(held.job, held.stand, 16);
         END IF;
     END LOOP;
-    RETURN QUERY
-    SELECT s.*, NULL::bytea, NULL::bytea, array[3::bigint], NULL::text
-    FROM unnest(waiting_seqs, array(SELECT queues[coalesce(_which[stored_at[i]], 1)]
-                                    FROM generate_subscripts(stored_at, 1) AS i
-                                    WHERE stored_seqs[i] = ANY (waiting_seqs) ORDER BY i))
-        AS w(seq, queue)
-    JOIN windlass.jobs j ON j.queue = w.queue AND j.seq = w.seq
-    JOIN windlass.summaries s ON s.queue = j.queue AND s.seq = j.seq
-    WHERE j.clear ORDER BY s.seq;
+    RETURN QUERY SELECT * FROM windlass.undecided(waiting_seqs);
 END
 $$;

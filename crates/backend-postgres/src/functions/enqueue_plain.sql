@@ -1,17 +1,18 @@
 -- In:  a manual clock's moment or NULL; names of queues, and for each job which of
---      them it goes to (NULL: all to the first); the fields of the jobs; the
+--      them it goes to (NULL: all to the first) and which turn it has in the order
+--      of the batch (NULL: as they come); the fields of the jobs; the
 --      labels of all jobs, each with the number of its job; whether to tidy up now
 --      and then. An array that is NULL stands for one of NULLs.
 -- Out: a row with facts = [0, now] and one with facts = [1, job, 4] for each job
 --      that exists; or one with facts = [2, job, why], and nothing has changed:
 --      why 1, there is no such queue.
 -- Why: jobs that ask about no other job: one statement stores them all. Where ids
---      derive from names, rows are inserted in the order of the ids, so that two
---      batches with the same names do not wait for each other crosswise. What is
+--      derive from names, jobs come in the order of the ids, so that two batches
+--      with the same names do not wait for each other crosswise. What is
 --      neither stored nor there in its own queue has the id of somebody else's
 --      job: that undoes all (WLIDT).
 CREATE FUNCTION windlass.enqueue_plain(
-    _clock bigint, _names text[], _which int[], _named bool, _ids uuid[], _types text[],
+    _clock bigint, _names text[], _which int[], _turns int[], _ids uuid[], _types text[],
     _payloads bytea[], _options bytea[], _bases bigint[], _aged bool[], _after bigint[],
     _at bigint[], _flags int[], _partitions text[], _expire_after bigint[], _expire_at bigint[],
     _rare text[], _label_of int[], _label_kinds smallint[], _labels text[], _keep_house bool
@@ -29,27 +30,27 @@ DECLARE
     all_stored bool;
     bits int;
     due bigint;
+    seqs bigint[];
     missing record;
 BEGIN
     IF _keep_house AND random() < 0.002 THEN
         PERFORM windlass.keep_house(q.id) FROM windlass.queues q WHERE q.name = ANY (_names);
     END IF;
-    queues := array(SELECT q.id FROM unnest(_names) WITH ORDINALITY AS named(name, at)
-                    LEFT JOIN windlass.queues q ON q.name = named.name ORDER BY named.at);
+    queues := windlass.queue_numbers(_names);
     IF array_position(queues, NULL) IS NOT NULL THEN
-        SELECT array[2, i - 1, 1] INTO answer.facts FROM generate_subscripts(_ids, 1) AS i
-        WHERE queues[coalesce(_which[i], 1)] IS NULL ORDER BY i LIMIT 1;
+        SELECT array[2, min(coalesce(_turns[i], i)) - 1, 1] INTO answer.facts
+        FROM generate_subscripts(_ids, 1) AS i WHERE queues[coalesce(_which[i], 1)] IS NULL;
         RETURN NEXT answer;
         RETURN;
     END IF;
-    IF NOT _named AND cardinality(_ids) = 1 AND _flags IS NULL THEN
+    IF cardinality(_ids) = 1 AND _flags IS NULL THEN
         -- A lone job needs none of what puts many together.
         due := greatest(_at[1], windlass.later(now, _after[1]), now);
         INSERT INTO windlass.jobs
-            (queue, seq, id, sort, place, due, enqueued_at, job_type, payload, options)
+            (queue, seq, id, sort, place, due, enqueued_at, job_type, payload, options, rare)
         VALUES (queues[1], nextval('windlass.job_seq'), _ids[1], _bases[1], due, due, now,
-                _types[1], _payloads[1], _options[1])
-        ON CONFLICT (id) DO NOTHING RETURNING array[seq] INTO stored;
+                _types[1], _payloads[1], _options[1], _rare[1])
+        ON CONFLICT (id) DO NOTHING RETURNING array[seq], array[queue] INTO stored, stored_in;
         bits := 0;
         IF stored IS NOT NULL AND due > now THEN
             INSERT INTO windlass.scheduled VALUES (queues[1], due, stored[1]);
@@ -60,7 +61,10 @@ BEGIN
             INSERT INTO windlass.journal (queue, txid, waiting, sort, place)
             VALUES (queues[1], pg_current_xact_id(), 1, _bases[1], due);
         END IF;
-    ELSIF NOT _named THEN
+    ELSE
+        IF _turns IS NOT NULL THEN
+            seqs := array(SELECT nextval('windlass.job_seq') FROM generate_subscripts(_ids, 1));
+        END IF;
         WITH put AS (
             INSERT INTO windlass.jobs
                 (queue, flags, seq, id, sort, place, due, enqueued_at, job_type, payload, options,
@@ -70,59 +74,18 @@ BEGIN
                    CASE WHEN n.aged THEN n.base END, n.rare
             FROM (
                 SELECT queues[coalesce(u.which, 1)] AS queue, coalesce(u.flags, 0) AS flags,
-                       nextval('windlass.job_seq') AS seq, u.id, u.base, u.aged,
+                       coalesce(seqs[u.turn], nextval('windlass.job_seq')) AS seq, u.id, u.base, u.aged,
                        greatest(u.at, windlass.later(now, u.after), now) AS due, u.job_type,
                        u.payload, u.options,
                        CASE WHEN u.expire_at IS NOT NULL OR u.expire_after IS NOT NULL THEN
                            greatest(u.expire_at, windlass.later(now, u.expire_after), now) END
                            AS expires,
                        u.partition, u.rare
-                FROM unnest(_which, _flags, _ids, _types, _payloads, _options, _bases, _aged,
+                FROM unnest(_turns, _which, _flags, _ids, _types, _payloads, _options, _bases, _aged,
                             _after, _at, _partitions, _expire_after, _expire_at, _rare)
-                    AS u(which, flags, id, job_type, payload, options, base, aged, after, at,
+                    AS u(turn, which, flags, id, job_type, payload, options, base, aged, after, at,
                          partition, expire_after, expire_at, rare)
             ) AS n
-            ON CONFLICT (id) DO NOTHING
-            RETURNING queue, seq, sort, place, due, partition, flags
-        ), ready AS (
-            INSERT INTO windlass.ready
-            SELECT put.queue, put.sort, put.place, put.seq FROM put
-            WHERE put.due <= now AND put.partition IS NULL
-        ), scheduled AS (
-            INSERT INTO windlass.scheduled
-            SELECT put.queue, put.due, put.seq FROM put WHERE put.due > now
-        ), journal AS (
-            INSERT INTO windlass.journal (queue, txid, scheduled, waiting, sort, place, due)
-            SELECT put.queue, pg_current_xact_id(), count(*) FILTER (WHERE put.due > now),
-                   count(*) FILTER (WHERE put.due <= now),
-                   put.sort, min(put.place) FILTER (WHERE put.due <= now),
-                   min(put.due) FILTER (WHERE put.due > now)
-            FROM put GROUP BY put.queue, put.sort
-        )
-        SELECT array_agg(put.seq), array_agg(put.queue), coalesce(bit_or(put.flags), 0)
-        INTO stored, stored_in, bits FROM put;
-    ELSE
-        WITH input AS MATERIALIZED (
-            SELECT queues[coalesce(u.which, 1)] AS queue, coalesce(u.flags, 0) AS flags,
-                   nextval('windlass.job_seq') AS seq, u.id, u.base, u.aged,
-                   greatest(u.at, windlass.later(now, u.after), now) AS due, u.job_type,
-                   u.payload, u.options,
-                   CASE WHEN u.expire_at IS NOT NULL OR u.expire_after IS NOT NULL THEN
-                           greatest(u.expire_at, windlass.later(now, u.expire_after), now) END
-                           AS expires,
-                   u.partition, u.rare
-            FROM unnest(_which, _flags, _ids, _types, _payloads, _options, _bases, _aged,
-                        _after, _at, _partitions, _expire_after, _expire_at, _rare)
-                AS u(which, flags, id, job_type, payload, options, base, aged, after, at,
-                     partition, expire_after, expire_at, rare)
-        ), put AS (
-            INSERT INTO windlass.jobs
-                (queue, flags, seq, id, sort, place, due, enqueued_at, job_type, payload, options,
-                 expires, partition, aged_base, rare)
-            SELECT n.queue, n.flags, n.seq, n.id, windlass.order_key(n.base, n.aged, n.due), n.due,
-                   n.due, now, n.job_type, n.payload, n.options, n.expires, n.partition,
-                   CASE WHEN n.aged THEN n.base END, n.rare
-            FROM input n ORDER BY n.id, n.seq
             ON CONFLICT (id) DO NOTHING
             RETURNING queue, seq, sort, place, due, partition, flags
         ), ready AS (
@@ -152,7 +115,8 @@ BEGIN
             SELECT j.queue, j.partition, j.sort, j.place, j.seq, j.due
             FROM unnest(stored_in, stored) AS s(queue, seq)
             CROSS JOIN LATERAL (
-            SELECT one.* FROM windlass.jobs one WHERE one.queue = s.queue AND one.seq = s.seq LIMIT 1) AS j
+                SELECT one.* FROM windlass.jobs one
+                WHERE one.queue = s.queue AND one.seq = s.seq LIMIT 1) AS j
             WHERE j.partition IS NOT NULL AND j.due <= now
             RETURNING queue, partition
         )
@@ -163,7 +127,8 @@ BEGIN
         SELECT j.queue, j.place, j.seq
         FROM unnest(stored_in, stored) AS s(queue, seq)
         CROSS JOIN LATERAL (
-            SELECT one.* FROM windlass.jobs one WHERE one.queue = s.queue AND one.seq = s.seq LIMIT 1) AS j
+            SELECT one.* FROM windlass.jobs one
+            WHERE one.queue = s.queue AND one.seq = s.seq LIMIT 1) AS j
         WHERE j.flags & 8 <> 0 AND j.due <= now AND j.partition IS NULL;
     END IF;
     IF bits & 4 <> 0 THEN
@@ -171,7 +136,8 @@ BEGIN
         SELECT j.queue, j.expires, j.seq
         FROM unnest(stored_in, stored) AS s(queue, seq)
         CROSS JOIN LATERAL (
-            SELECT one.* FROM windlass.jobs one WHERE one.queue = s.queue AND one.seq = s.seq LIMIT 1) AS j
+            SELECT one.* FROM windlass.jobs one
+            WHERE one.queue = s.queue AND one.seq = s.seq LIMIT 1) AS j
         WHERE j.expires IS NOT NULL;
     END IF;
     IF bits & 128 <> 0 THEN
@@ -186,17 +152,17 @@ BEGIN
     END IF;
     IF NOT all_stored THEN
         FOR missing IN
-            SELECT i.at, j.queue, queues[coalesce(_which[i.at], 1)] AS wanted,
+            SELECT coalesce(_turns[i.at], i.at) AS turn, j.queue, queues[coalesce(_which[i.at], 1)] AS wanted,
                    j.seq = ANY (stored) AND i.at = array_position(_ids, i.id) AS is_new
             FROM unnest(_ids) WITH ORDINALITY AS i(id, at)
             CROSS JOIN LATERAL (SELECT k.* FROM windlass.jobs k WHERE k.id = i.id LIMIT 1) AS j
-            ORDER BY i.at
+            ORDER BY 1
         LOOP
             IF missing.queue <> missing.wanted THEN
-                RAISE EXCEPTION '%', missing.at - 1 USING ERRCODE = 'WLIDT';
+                RAISE EXCEPTION '%', missing.turn - 1 USING ERRCODE = 'WLIDT';
             END IF;
             IF missing.is_new IS NOT TRUE THEN
-                answer.facts := array[1, missing.at - 1, 4];
+                answer.facts := array[1, missing.turn - 1, 4];
                 RETURN NEXT answer;
             END IF;
         END LOOP;

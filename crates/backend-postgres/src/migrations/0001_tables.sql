@@ -114,7 +114,10 @@ CREATE TABLE windlass.leases (
     PRIMARY KEY (queue, token, id)
 ) WITH (fillfactor = 90);
 
-CREATE UNIQUE INDEX leases_seq ON windlass.leases (queue, seq);
+-- Begins with what no other key begins with. Where the tables look empty to the
+-- planner, all keys that begin with the queue cost the same to it, and it takes the
+-- one that leads through every row of the queue.
+CREATE UNIQUE INDEX leases_seq ON windlass.leases (seq, queue);
 CREATE INDEX leases_partition ON windlass.leases (queue, partition, seq) WHERE partition IS NOT NULL;
 
 -- Ended jobs; state is the state's code, 4 to 7.
@@ -129,7 +132,8 @@ CREATE TABLE windlass.ended (
     PRIMARY KEY (queue, seq)
 );
 
-CREATE INDEX ended_moment ON windlass.ended (queue, state, moment, seq);
+-- The state comes first for the same reason.
+CREATE INDEX ended_moment ON windlass.ended (state, queue, moment, seq);
 
 -- Jobs past their expiry, taken out of the order until that is decided.
 CREATE TABLE windlass.parked (

@@ -60,17 +60,19 @@ impl Store {
         within: Within,
     ) -> Result<(SqlStr, PgArguments), Error> {
         let encode = |error: sqlx::error::BoxDynError| damaged("a batch", error);
-        let batch = Batch::of(jobs)?;
         let mut arguments = PgArguments::default();
         arguments.add(self.clock()).map_err(encode)?;
         if jobs.iter().all(stands_alone) {
-            batch
-                .add(&mut arguments, Some(jobs.iter().any(|job| job.key.is_some())))
-                .map_err(encode)?;
+            let turns = in_order_of_names(jobs);
+            let in_turn: Vec<&NewJob> = match &turns {
+                None => jobs.iter().collect(),
+                Some(turns) => turns.iter().map(|turn| &jobs[*turn]).collect(),
+            };
+            Batch::of(in_turn)?.add(&mut arguments, Some(turns)).map_err(encode)?;
             arguments.add(within == Within::Itself).map_err(encode)?;
             return Ok((self.queries.get(Query::EnqueuePlain), arguments));
         }
-        batch.add(&mut arguments, None).map_err(encode)?;
+        Batch::of(jobs.iter().collect())?.add(&mut arguments, None).map_err(encode)?;
         Others::of(jobs).add(&mut arguments).map_err(encode)?;
         arguments.add(within == Within::Itself).map_err(encode)?;
         Ok((self.queries.get(Query::Enqueue), arguments))
@@ -150,6 +152,19 @@ fn stands_alone(job: &NewJob) -> bool {
     job.dedup.is_none() && job.parent.is_none() && job.depends_on.is_empty()
 }
 
+/// The order in which jobs are inserted whose ids may derive from names, as
+/// indices: two batches with the same names must not wait for each other
+/// crosswise. `None`: as they come.
+fn in_order_of_names(jobs: &[NewJob]) -> Option<Vec<usize>> {
+    if jobs.len() == 1 || jobs.iter().all(|job| job.key.is_none()) {
+        return None;
+    }
+    let mut turns: Vec<usize> = (0..jobs.len()).collect();
+    // Stable: of two jobs with one id, the first is stored.
+    turns.sort_by_key(|turn| jobs[*turn].id);
+    Some(turns)
+}
+
 /// One field of a batch; nothing where it would hold nothing.
 type Column<T> = Option<Vec<Option<T>>>;
 
@@ -200,7 +215,7 @@ pub(super) fn queues_of<'j>(
 
 /// The fields of new jobs, each an array over the batch.
 struct Batch<'j> {
-    jobs: &'j [NewJob],
+    jobs: Vec<&'j NewJob>,
     options: Column<Vec<u8>>,
     rare: Column<String>,
     flags: Option<Vec<i32>>,
@@ -210,18 +225,18 @@ struct Batch<'j> {
 }
 
 impl<'j> Batch<'j> {
-    fn of(jobs: &'j [NewJob]) -> Result<Self, Error> {
+    fn of(jobs: Vec<&'j NewJob>) -> Result<Self, Error> {
         let mut batch = Self {
-            jobs,
             options: unless_empty(jobs.iter().map(|job| job.options.encode()).collect()),
-            rare: unless_empty(jobs.iter().map(rare_of).collect::<Result<_, _>>()?),
+            rare: unless_empty(jobs.iter().map(|job| rare_of(job)).collect::<Result<_, _>>()?),
+            jobs: jobs.clone(),
             flags: None,
             label_of: Vec::new(),
             label_kinds: Vec::new(),
             labels: Vec::new(),
         };
         let mut flags = Vec::with_capacity(jobs.len());
-        for (number, job) in (1..).zip(jobs) {
+        for (number, job) in (1..).zip(&jobs) {
             let before = batch.labels.len();
             batch.label(number, job);
             let has_labels = batch.labels.len() > before;
@@ -254,14 +269,14 @@ impl<'j> Batch<'j> {
         }
     }
 
-    /// Adds them in the order of the functions' parameters; `named` is whether
-    /// some ids derive from names, where the function asks.
+    /// Adds them in the order of the functions' parameters; `turns` is which
+    /// job of the batch each is, where the function asks.
     fn add(
         &self,
         arguments: &mut PgArguments,
-        named: Option<bool>,
+        turns: Option<Option<Vec<usize>>>,
     ) -> Result<(), sqlx::error::BoxDynError> {
-        let jobs = self.jobs;
+        let jobs = &self.jobs;
         let (names, which) = queues_of(jobs.iter().map(|job| &job.queue));
         let (mut after, at) = moments(jobs.iter().map(|job| Some(&job.due)));
         // Nothing said means now.
@@ -272,8 +287,10 @@ impl<'j> Batch<'j> {
         let aged: Vec<bool> = jobs.iter().map(|job| job.order.mode == OrderMode::Aged).collect();
         arguments.add(names)?;
         arguments.add(which)?;
-        if let Some(named) = named {
-            arguments.add(named)?;
+        if let Some(turns) = turns {
+            // Counted from 1, as the server counts.
+            let number = |turn: usize| i32::try_from(turn + 1).unwrap_or(i32::MAX);
+            arguments.add(turns.map(|turns| turns.into_iter().map(number).collect::<Vec<_>>()))?;
         }
         arguments.add(jobs.iter().map(|job| uuid(job.id.as_bytes())).collect::<Vec<_>>())?;
         arguments.add(jobs.iter().map(|job| job.job_type.as_str()).collect::<Vec<_>>())?;

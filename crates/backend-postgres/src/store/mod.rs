@@ -70,6 +70,13 @@ impl Store {
             Pooler::None => config.server.clone(),
             Pooler::Transaction => config.server.clone().statement_cache_capacity(0),
         };
+        let queries = Arc::new(Queries::new(&config.schema));
+        // On a connection of its own, so that a server which is not there is told of
+        // at once, with the reason; the pool would wait for it.
+        let mut connection = PgConnection::connect_with(&server).await.map_err(from_sqlx)?;
+        schema::create(&mut connection, &config.schema, &queries).await?;
+        // What is left to say to the server is said when it goes.
+        let _ = connection.close().await;
         let pooler = config.pooler;
         let pool = PgPoolOptions::new()
             .after_connect(move |connection, _| {
@@ -94,10 +101,6 @@ impl Store {
                 })
             })
             .connect_lazy_with(server);
-        let mut connection = pool.acquire().await.map_err(from_sqlx)?;
-        let queries = Arc::new(Queries::new(&config.schema));
-        schema::create(&mut connection, &config.schema, &queries).await?;
-        drop(connection);
         let store = Self {
             pool,
             queries,

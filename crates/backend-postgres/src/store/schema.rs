@@ -24,6 +24,7 @@ macro_rules! functions {
 functions! {
     "answer",
     "clock",
+    "queue_numbers",
     "look",
     "checkpoint",
     "keep_house",
@@ -43,6 +44,7 @@ functions! {
     "tell_dependents",
     "raise_version",
     "forget",
+    "undecided",
     "enqueue_plain",
     "enqueue",
     "apply",
@@ -62,27 +64,32 @@ const OLDEST_SERVER: i32 = 130_000;
 
 /// Creates what is missing. Several processes may do so at once: they wait for
 /// each other.
+///
+/// All of it is one transaction, so that a pooler may stand between.
 pub(crate) async fn create(
     connection: &mut PgConnection,
     schema: &str,
     queries: &Queries,
 ) -> Result<(), Error> {
-    check_server(connection, queries).await?;
-    if version(connection, schema).await? == Some(CURRENT) {
-        return Ok(());
-    }
     let mut transaction = connection.begin_with(BEGIN).await.map_err(from_sqlx)?;
-    // A lock that ends with the transaction, so that a pooler may stand between;
-    // by a number that nobody else has reason to use.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('windlass.migrations'), hashtext($1))")
-        .bind(schema)
-        .execute(&mut *transaction)
-        .await
-        .map_err(from_sqlx)?;
-    migrator(schema)
-        .run_direct(None, &mut *transaction, false)
-        .await
-        .map_err(|error| refused(error, schema))?;
+    check_server(&mut transaction, queries).await?;
+    if version(&mut transaction, schema).await? != Some(CURRENT) {
+        // A lock that ends with the transaction; by a number that nobody else has
+        // reason to use.
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtext('windlass.migrations'), hashtext($1))")
+            .persistent(false)
+            .bind(schema)
+            .execute(&mut *transaction)
+            .await
+            .map_err(from_sqlx)?;
+        migrator(schema)
+            .run_direct(None, &mut *transaction, false)
+            .await
+            .map_err(|error| refused(error, schema))?;
+        // The migrator leaves prepared statements behind, and a pooler gives the
+        // session to others.
+        sqlx::raw_sql("DEALLOCATE ALL").execute(&mut *transaction).await.map_err(from_sqlx)?;
+    }
     transaction.commit().await.map_err(from_sqlx)
 }
 
@@ -90,6 +97,7 @@ pub(crate) async fn create(
 /// cannot be seen.
 async fn version(connection: &mut PgConnection, schema: &str) -> Result<Option<i64>, Error> {
     let table: Option<bool> = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .persistent(false)
         .bind(format!("{schema}.migrations"))
         .fetch_one(&mut *connection)
         .await
@@ -98,7 +106,11 @@ async fn version(connection: &mut PgConnection, schema: &str) -> Result<Option<i
         return Ok(None);
     }
     let text = in_schema("SELECT max(version) FROM windlass.migrations WHERE success", schema);
-    sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(connection).await.map_err(from_sqlx)
+    sqlx::query_scalar(AssertSqlSafe(text))
+        .persistent(false)
+        .fetch_one(connection)
+        .await
+        .map_err(from_sqlx)
 }
 
 async fn check_server(connection: &mut PgConnection, queries: &Queries) -> Result<(), Error> {

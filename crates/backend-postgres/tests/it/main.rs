@@ -13,3 +13,4 @@ mod payloads;
 mod refusals;
 mod schema;
 mod server;
+mod take_over;
