@@ -50,7 +50,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let took = begun.elapsed();
     // The last ones, whatever they take.
     let mut tick = tokio::time::interval(EVERY);
-    while queue.stats().await?.count(windlass::model::State::Waiting) > 0 {
+    // One that is leased and has not started would be handed back by the stop.
+    while queue.stats().await?.count(windlass::model::State::Completed) < jobs as u64 {
         tick.tick().await;
     }
     let calls = store.calls() - before;

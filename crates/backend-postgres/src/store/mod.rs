@@ -7,6 +7,7 @@
 mod abandoned;
 mod apply;
 mod clean;
+mod connections;
 mod dequeue;
 mod enqueue;
 mod lease;
@@ -22,10 +23,9 @@ mod tests;
 mod workers;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgPoolOptions, PgRow};
-use sqlx::{Arguments, Connection, Encode, PgConnection, PgPool, Postgres, SqlStr, Type};
+use sqlx::{Arguments, Connection, Encode, PgConnection, Postgres, SqlStr, Type};
 use windlass_core::model::{Clock, QueueName, Timestamp};
 use windlass_core::{Error, ErrorKind};
 
@@ -33,18 +33,13 @@ use crate::config::{Pooler, PostgresConfig};
 use crate::error::{from_sqlx, is_collision, is_on_wrong_server};
 use crate::record::{Names, get};
 use abandoned::Abandoned;
+use connections::{Connections, PATIENCE};
 use looks::Looks;
 use query::{Queries, Query};
 
 /// How often a call that the server has undone, because it met another one, is
 /// made again.
 const ATTEMPTS: u32 = 40;
-
-/// How long a call waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A connection that nobody has used for so long is asked whether it lives.
-const MAY_BE_DEAD: Duration = Duration::from_secs(1);
 
 /// Calls wait for locks, and then go by what was committed until they got them:
 /// whatever isolation the role has by default, theirs is this one.
@@ -53,7 +48,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// Connections to the server and what is known of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    pool: PgPool,
+    connections: Connections,
     queries: Arc<Queries>,
     names: Arc<Names>,
     clock: Clock,
@@ -92,17 +87,11 @@ impl Store {
             })
             .max_connections(config.connections)
             .acquire_timeout(PATIENCE)
-            // A connection in use is known to live; asking each time would
-            // double the round trips.
+            // Those that are kept are asked where they are kept.
             .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    Ok(about.idle_for < MAY_BE_DEAD || connection.ping().await.is_ok())
-                })
-            })
             .connect_lazy_with(server);
         let store = Self {
-            pool,
+            connections: Connections::new(pool, config.connections),
             queries,
             names: Arc::default(),
             clock: config.clock.clone(),
@@ -119,7 +108,7 @@ impl Store {
     }
 
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 
     /// The manual clock's moment, or NULL for the server's own.
@@ -153,7 +142,7 @@ impl Store {
         self.abandoned.settled().await;
         let mut attempt = 0;
         loop {
-            let once = once(self.pool.clone(), self.pooler, sql.clone(), arguments.clone());
+            let once = once(self.connections.clone(), self.pooler, sql.clone(), arguments.clone());
             match self.abandoned.run(once).await {
                 Err(error) if attempt < ATTEMPTS && is_collision(&error) => attempt += 1,
                 answer => return answer,
@@ -188,12 +177,12 @@ impl Store {
 
 /// One attempt at a statement.
 async fn once(
-    pool: PgPool,
+    connections: Connections,
     pooler: Pooler,
     sql: SqlStr,
     arguments: PgArguments,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = connections.take().await?;
     let query = sqlx::query_with::<Postgres, _>(sql, arguments);
     let answer = match pooler {
         Pooler::None => query.fetch_all(&mut *connection).await,
@@ -211,9 +200,11 @@ async fn once(
             }
         }
     };
-    if answer.as_ref().is_err_and(is_on_wrong_server) {
-        // The address may lead to another server by now.
-        let _ = connection.close().await;
+    match &answer {
+        Ok(_) => connection.keep(),
+        Err(error) if is_on_wrong_server(error) => connection.give_up().await,
+        // The pool finds out what it is still good for.
+        Err(_) => drop(connection),
     }
     answer
 }

@@ -1,7 +1,7 @@
 //! Records of repeatables.
 
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Arguments, PgPool};
+use sqlx::{Arguments, Connection};
 use windlass_core::backend::{
     EnqueueAnswer, PutRepeatable, Refusal, RepeatablePut, Repeatables, RepeatablesQuery,
 };
@@ -90,7 +90,7 @@ impl Store {
     async fn write_repeatable(&self, put: PutRepeatable) -> Result<bool, Error> {
         let mut attempt = 0;
         loop {
-            match self.try_write_repeatable(&self.pool, &put).await {
+            match self.try_write_repeatable(&put).await {
                 Err(Failed::ByServer(error)) if attempt < ATTEMPTS && is_collision(&error) => {
                     attempt += 1;
                 }
@@ -101,13 +101,10 @@ impl Store {
         }
     }
 
-    async fn try_write_repeatable(
-        &self,
-        pool: &PgPool,
-        put: &PutRepeatable,
-    ) -> Result<bool, Failed> {
+    async fn try_write_repeatable(&self, put: &PutRepeatable) -> Result<bool, Failed> {
         let (query, arguments) = self.record_call(put)?;
-        let mut transaction = pool.begin_with(BEGIN).await?;
+        let mut connection = self.connections.take().await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
         let stored = sqlx::query_with(self.queries.get(query), arguments)
             .fetch_optional(&mut *transaction)
             .await?;
@@ -126,6 +123,7 @@ impl Store {
             }));
         }
         transaction.commit().await?;
+        connection.keep();
         Ok(true)
     }
 
