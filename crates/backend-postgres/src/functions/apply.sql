@@ -103,8 +103,8 @@ BEGIN
             AS u(which, id, version, token, run_out, go_to, state, result, cancel, after, moment,
                  kept, course_set, course, payload, drop_expiry, at)
         LEFT JOIN LATERAL (
-            SELECT k.seq FROM windlass.jobs k
-            WHERE k.id = u.id AND k.queue = queues[coalesce(u.which, 1)] LIMIT 1) AS j ON true
+            SELECT k.seq, k.queue FROM windlass.jobs k WHERE k.id = u.id LIMIT 1
+        ) AS j ON j.queue = queues[coalesce(u.which, 1)]
         WHERE done IS NULL OR u.at <> ALL (done)
         ORDER BY u.id, u.at
     LOOP
@@ -193,7 +193,7 @@ BEGIN
             IF t.cancel AND h.stand = 3 THEN
                 -- The lease's row tells its holder, the job's whoever looks later.
                 UPDATE windlass.leases l SET cancel_requested = true
-                WHERE l.queue = job.queue AND l.seq = job.seq;
+                WHERE l.seq = job.seq;
                 UPDATE windlass.jobs j SET cancel_requested = true
                 WHERE j.queue = job.queue AND j.seq = job.seq;
             END IF;

@@ -54,7 +54,7 @@ BEGIN
                 SELECT f.seq, f.moment FROM windlass.ended f
                 WHERE f.queue = q.id AND f.state = _state AND f.moment <= cutoff
                     AND (f.moment, f.seq) > (last_moment, last_seq)
-                ORDER BY f.queue, f.state, f.moment, f.seq
+                ORDER BY f.moment, f.seq
                 LIMIT least(reach, 500) FOR UPDATE SKIP LOCKED
             ) AS e;
             EXIT WHEN page.jobs = 0;
@@ -69,7 +69,7 @@ BEGIN
                 EXIT WHEN removed = _limit;
                 CONTINUE WHEN NOT d.plain AND windlass.is_needed(d.seq);
                 IF d.plain THEN
-                    DELETE FROM windlass.ended e WHERE e.queue = q.id AND e.seq = d.seq;
+                    DELETE FROM windlass.ended e WHERE e.seq = d.seq;
                     DELETE FROM windlass.jobs j WHERE j.queue = q.id AND j.seq = d.seq;
                     uncounted := uncounted + 1;
                 ELSE
@@ -123,5 +123,5 @@ CREATE FUNCTION windlass.is_needed(_seq bigint) RETURNS bool LANGUAGE sql STABLE
         SELECT 1 FROM windlass.dependencies d
         WHERE d.on_seq = _seq AND NOT EXISTS (
             SELECT 1 FROM windlass.ended e
-            WHERE e.queue = d.dependent_queue AND e.seq = d.dependent))
+            WHERE e.seq = d.dependent))
 $$;

@@ -28,7 +28,7 @@ BEGIN
         PERFORM windlass.free_dedup(_job, _now);
     END IF;
     IF _job.flags & 128 <> 0 THEN
-        DELETE FROM windlass.labels l WHERE l.seq = _job.seq;
+        DELETE FROM windlass.labels l WHERE l.seq + 0 = _job.seq;
     END IF;
     IF _job.flags & 32 <> 0 THEN
         DELETE FROM windlass.steps s WHERE s.queue = _job.queue AND s.seq = _job.seq;

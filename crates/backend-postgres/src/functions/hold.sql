@@ -31,13 +31,11 @@ BEGIN
         IF was.lane = 0 THEN
             stand := 0;
         ELSE
-            SELECT * INTO lease FROM windlass.leases
-            WHERE queue = _queue AND seq = _seq FOR UPDATE;
+            SELECT * INTO lease FROM windlass.leases WHERE seq = _seq FOR UPDATE;
             IF FOUND THEN
                 stand := 3;
             ELSE
-                SELECT * INTO ended FROM windlass.ended
-                WHERE queue = _queue AND seq = _seq FOR UPDATE;
+                SELECT * INTO ended FROM windlass.ended WHERE seq = _seq FOR UPDATE;
                 IF FOUND THEN
                     stand := ended.state;
                 ELSE

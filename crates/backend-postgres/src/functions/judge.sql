@@ -40,7 +40,7 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT count(*) AS leases FROM (
                 SELECT 1 FROM windlass.leases l
-                WHERE l.queue = _queue AND l.partition = n.partition
+                WHERE l.queue + 0 = _queue AND l.partition = n.partition
                 LIMIT q.partition_concurrency) AS counted
         ) AS held ON q.partition_concurrency IS NOT NULL
         LEFT JOIN LATERAL (

@@ -33,7 +33,7 @@ BEGIN
     WHEN 0, 8 THEN
         NULL;
     ELSE
-        DELETE FROM windlass.ended e WHERE e.queue = _job.queue AND e.seq = _job.seq;
+        DELETE FROM windlass.ended e WHERE e.seq = _job.seq;
     END CASE;
     IF _job.expires IS NOT NULL AND _job.started_at IS NULL AND _stand IN (0, 1, 2, 8, 9) THEN
         DELETE FROM windlass.expiring e

@@ -8,10 +8,10 @@ AS $$
 BEGIN
     IF _stand = 3 THEN
         UPDATE windlass.leases l SET version = l.version + 1, flags = l.flags | _flags
-        WHERE l.queue = _job.queue AND l.seq = _job.seq;
+        WHERE l.seq = _job.seq;
     ELSIF _stand BETWEEN 4 AND 7 THEN
         UPDATE windlass.ended e SET version = e.version + 1
-        WHERE e.queue = _job.queue AND e.seq = _job.seq;
+        WHERE e.seq = _job.seq;
     END IF;
     UPDATE windlass.jobs j
     SET flags = j.flags | _flags,

@@ -24,7 +24,7 @@ BEGIN
     IF FOUND THEN
         what := 1;
         IF l.flags & 32 = 0 THEN
-            UPDATE windlass.leases SET flags = flags | 32 WHERE queue = l.queue AND seq = l.seq;
+            UPDATE windlass.leases SET flags = flags | 32 WHERE seq = l.seq;
             UPDATE windlass.jobs SET flags = flags | 32 WHERE queue = l.queue AND seq = l.seq;
         END IF;
         RETURN;

@@ -114,11 +114,13 @@ CREATE TABLE windlass.leases (
     PRIMARY KEY (queue, token, id)
 ) WITH (fillfactor = 90);
 
--- Begins with what no other key begins with. Where the tables look empty to the
--- planner, all keys that begin with the queue cost the same to it, and it takes the
--- one that leads through every row of the queue.
-CREATE UNIQUE INDEX leases_seq ON windlass.leases (seq, queue);
-CREATE INDEX leases_partition ON windlass.leases (queue, partition, seq) WHERE partition IS NOT NULL;
+-- What is looked for by one index must be in no other. A table that is empty when
+-- statistics are taken makes all indexes cost the same that have any of the columns
+-- of a condition, wherever they stand in them, and then it may be the one that leads
+-- through every row. So this has no queue, and those of other tables leave columns
+-- out, or hide them in an expression, for the same reason.
+CREATE UNIQUE INDEX leases_seq ON windlass.leases (seq);
+CREATE INDEX leases_partition ON windlass.leases (partition) WHERE partition IS NOT NULL;
 
 -- Ended jobs; state is the state's code, 4 to 7.
 CREATE TABLE windlass.ended (
@@ -129,11 +131,10 @@ CREATE TABLE windlass.ended (
     version    bigint NOT NULL,
     started_at bigint,
     result     bytea,
-    PRIMARY KEY (queue, seq)
+    PRIMARY KEY (seq)
 );
 
--- The state comes first for the same reason.
-CREATE INDEX ended_moment ON windlass.ended (state, queue, moment, seq);
+CREATE INDEX ended_moment ON windlass.ended (queue, state, moment);
 
 -- Jobs past their expiry, taken out of the order until that is decided.
 CREATE TABLE windlass.parked (
@@ -155,7 +156,7 @@ CREATE TABLE windlass.lines (
     PRIMARY KEY (queue, partition, sort, place, seq)
 );
 
-CREATE INDEX lines_place ON windlass.lines (queue, place);
+CREATE INDEX lines_place ON windlass.lines (queue, (place + 0));
 
 -- Partitions whose line, leases or limits have changed since they were judged.
 CREATE TABLE windlass.touched (
@@ -215,7 +216,7 @@ CREATE TABLE windlass.labels (
     PRIMARY KEY (kind, label, seq)
 );
 
-CREATE INDEX labels_seq ON windlass.labels (seq);
+CREATE INDEX labels_seq ON windlass.labels ((seq + 0));
 
 -- Which deduplication keys are taken: while live, by a job that has not ended;
 -- while held_until is in the future, by whatever became of it.
@@ -243,7 +244,7 @@ CREATE TABLE windlass.dependencies (
     PRIMARY KEY (dependent, position)
 );
 
-CREATE INDEX dependencies_on ON windlass.dependencies (on_seq, dependent);
+CREATE INDEX dependencies_on ON windlass.dependencies (on_seq);
 
 -- How many jobs started when, where a rate is limited: of a queue (owner is
 -- empty) or of a partition (owner is its key).
@@ -356,15 +357,15 @@ SELECT j.queue, j.seq, j.id,
        j.job_type, j.options, j.dedup_key, j.dedup_held, j.dedup_latest, j.rare, j.course,
        j.progress
 FROM windlass.jobs j
-LEFT JOIN windlass.leases l ON l.queue = j.queue AND l.seq = j.seq
-LEFT JOIN windlass.ended e ON e.queue = j.queue AND e.seq = j.seq;
+LEFT JOIN windlass.leases l ON l.seq = j.seq
+LEFT JOIN windlass.ended e ON e.seq = j.seq;
 
 -- The same with result and payload.
 CREATE VIEW windlass.whole_jobs AS
 SELECT s.*, e.result, j.payload
 FROM windlass.summaries s
 JOIN windlass.jobs j ON j.queue = s.queue AND j.seq = s.seq
-LEFT JOIN windlass.ended e ON e.queue = s.queue AND e.seq = s.seq;
+LEFT JOIN windlass.ended e ON e.seq = s.seq;
 
 -- Rows here live for moments; what is left of them must not pile up.
 ALTER TABLE windlass.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);

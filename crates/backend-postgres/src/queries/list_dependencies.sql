@@ -6,9 +6,9 @@ SELECT n.name, d.on_id,
             ELSE s.lane END::int,
        CASE WHEN e.state = 4 THEN e.result END
 FROM windlass.queues q
-JOIN windlass.jobs j ON j.id = $3 AND j.queue = q.id
+JOIN windlass.jobs j ON j.id = $3 AND j.queue + 0 = q.id
 JOIN windlass.dependencies d ON d.dependent = j.seq
 JOIN windlass.queues n ON n.id = d.on_queue
 LEFT JOIN windlass.summaries s ON s.queue = d.on_queue AND s.seq = d.on_seq
-LEFT JOIN windlass.ended e ON e.queue = d.on_queue AND e.seq = d.on_seq
+LEFT JOIN windlass.ended e ON e.seq = d.on_seq
 WHERE q.name = $2 ORDER BY d.position
