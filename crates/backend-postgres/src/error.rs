@@ -136,6 +136,11 @@ pub(crate) fn is_on_wrong_server(error: &sqlx::Error) -> bool {
     of_server.code().as_deref() == Some("25006")
 }
 
+/// Whether a key is there already.
+pub(crate) fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(DatabaseError::is_unique_violation)
+}
+
 /// The number of the job whose id another queue has, if that is what an error
 /// says.
 pub(crate) fn id_taken(error: &sqlx::Error) -> Option<usize> {

@@ -1,8 +1,8 @@
 -- In:  a manual clock's moment or NULL; names of queues, and for each job which of
 --      them it goes to (NULL: all to the first) and which turn it has in the order
 --      of the batch (NULL: as they come); the fields of the jobs; the
---      labels of all jobs, each with the number of its job; whether to tidy up now
---      and then. An array that is NULL stands for one of NULLs.
+--      labels of all jobs, each with the number of its job; whether to tidy up. An
+--      array that is NULL stands for one of NULLs.
 -- Out: a row with facts = [0, now] and one with facts = [1, job, 4] for each job
 --      that exists; or one with facts = [2, job, why], and nothing has changed:
 --      why 1, there is no such queue.
@@ -29,11 +29,10 @@ DECLARE
     stored_in int[];
     all_stored bool;
     bits int;
-    due bigint;
     seqs bigint[];
     missing record;
 BEGIN
-    IF _keep_house AND random() < 0.002 THEN
+    IF _keep_house THEN
         PERFORM windlass.keep_house(q.id) FROM windlass.queues q WHERE q.name = ANY (_names);
     END IF;
     queues := windlass.queue_numbers(_names);
@@ -43,69 +42,49 @@ BEGIN
         RETURN NEXT answer;
         RETURN;
     END IF;
-    IF cardinality(_ids) = 1 AND _flags IS NULL THEN
-        -- A lone job needs none of what puts many together.
-        due := greatest(_at[1], windlass.later(now, _after[1]), now);
-        INSERT INTO windlass.jobs
-            (queue, seq, id, sort, place, due, enqueued_at, job_type, payload, options, rare)
-        VALUES (queues[1], nextval('windlass.job_seq'), _ids[1], _bases[1], due, due, now,
-                _types[1], _payloads[1], _options[1], _rare[1])
-        ON CONFLICT (id) DO NOTHING RETURNING array[seq], array[queue] INTO stored, stored_in;
-        bits := 0;
-        IF stored IS NOT NULL AND due > now THEN
-            INSERT INTO windlass.scheduled VALUES (queues[1], due, stored[1]);
-            INSERT INTO windlass.journal (queue, txid, scheduled, due)
-            VALUES (queues[1], pg_current_xact_id(), 1, due);
-        ELSIF stored IS NOT NULL THEN
-            INSERT INTO windlass.ready VALUES (queues[1], _bases[1], due, stored[1]);
-            INSERT INTO windlass.journal (queue, txid, waiting, sort, place)
-            VALUES (queues[1], pg_current_xact_id(), 1, _bases[1], due);
-        END IF;
-    ELSE
-        IF _turns IS NOT NULL THEN
-            seqs := array(SELECT nextval('windlass.job_seq') FROM generate_subscripts(_ids, 1));
-        END IF;
-        WITH put AS (
-            INSERT INTO windlass.jobs
-                (queue, flags, seq, id, sort, place, due, enqueued_at, job_type, payload, options,
-                 expires, partition, aged_base, rare)
-            SELECT n.queue, n.flags, n.seq, n.id, windlass.order_key(n.base, n.aged, n.due), n.due,
-                   n.due, now, n.job_type, n.payload, n.options, n.expires, n.partition,
-                   CASE WHEN n.aged THEN n.base END, n.rare
-            FROM (
-                SELECT queues[coalesce(u.which, 1)] AS queue, coalesce(u.flags, 0) AS flags,
-                       coalesce(seqs[u.turn], nextval('windlass.job_seq')) AS seq, u.id, u.base, u.aged,
-                       greatest(u.at, windlass.later(now, u.after), now) AS due, u.job_type,
-                       u.payload, u.options,
-                       CASE WHEN u.expire_at IS NOT NULL OR u.expire_after IS NOT NULL THEN
-                           greatest(u.expire_at, windlass.later(now, u.expire_after), now) END
-                           AS expires,
-                       u.partition, u.rare
-                FROM unnest(_turns, _which, _flags, _ids, _types, _payloads, _options, _bases, _aged,
-                            _after, _at, _partitions, _expire_after, _expire_at, _rare)
-                    AS u(turn, which, flags, id, job_type, payload, options, base, aged, after, at,
-                         partition, expire_after, expire_at, rare)
-            ) AS n
-            ON CONFLICT (id) DO NOTHING
-            RETURNING queue, seq, sort, place, due, partition, flags
-        ), ready AS (
-            INSERT INTO windlass.ready
-            SELECT put.queue, put.sort, put.place, put.seq FROM put
-            WHERE put.due <= now AND put.partition IS NULL
-        ), scheduled AS (
-            INSERT INTO windlass.scheduled
-            SELECT put.queue, put.due, put.seq FROM put WHERE put.due > now
-        ), journal AS (
-            INSERT INTO windlass.journal (queue, txid, scheduled, waiting, sort, place, due)
-            SELECT put.queue, pg_current_xact_id(), count(*) FILTER (WHERE put.due > now),
-                   count(*) FILTER (WHERE put.due <= now),
-                   put.sort, min(put.place) FILTER (WHERE put.due <= now),
-                   min(put.due) FILTER (WHERE put.due > now)
-            FROM put GROUP BY put.queue, put.sort
-        )
-        SELECT array_agg(put.seq), array_agg(put.queue), coalesce(bit_or(put.flags), 0)
-        INTO stored, stored_in, bits FROM put;
+    IF _turns IS NOT NULL THEN
+        seqs := array(SELECT nextval('windlass.job_seq') FROM generate_subscripts(_ids, 1));
     END IF;
+    WITH put AS (
+        INSERT INTO windlass.jobs
+            (queue, flags, seq, id, sort, place, due, enqueued_at, job_type, payload, options,
+             expires, partition, aged_base, rare)
+        SELECT n.queue, n.flags, n.seq, n.id, windlass.order_key(n.base, n.aged, n.due), n.due,
+               n.due, now, n.job_type, n.payload, n.options, n.expires, n.partition,
+               CASE WHEN n.aged THEN n.base END, n.rare
+        FROM (
+            SELECT queues[coalesce(u.which, 1)] AS queue, coalesce(u.flags, 0) AS flags,
+                   coalesce(seqs[u.turn], nextval('windlass.job_seq')) AS seq, u.id, u.base, u.aged,
+                   greatest(u.at, windlass.later(now, u.after), now) AS due, u.job_type,
+                   u.payload, u.options,
+                   CASE WHEN u.expire_at IS NOT NULL OR u.expire_after IS NOT NULL THEN
+                       greatest(u.expire_at, windlass.later(now, u.expire_after), now) END
+                       AS expires,
+                   u.partition, u.rare
+            FROM unnest(_turns, _which, _flags, _ids, _types, _payloads, _options, _bases, _aged,
+                        _after, _at, _partitions, _expire_after, _expire_at, _rare)
+                AS u(turn, which, flags, id, job_type, payload, options, base, aged, after, at,
+                     partition, expire_after, expire_at, rare)
+        ) AS n
+        ON CONFLICT (id) DO NOTHING
+        RETURNING queue, seq, sort, place, due, partition, flags
+    ), ready AS (
+        INSERT INTO windlass.ready
+        SELECT put.queue, put.sort, put.place, put.seq FROM put
+        WHERE put.due <= now AND put.partition IS NULL
+    ), scheduled AS (
+        INSERT INTO windlass.scheduled
+        SELECT put.queue, put.due, put.seq FROM put WHERE put.due > now
+    ), journal AS (
+        INSERT INTO windlass.journal (queue, txid, scheduled, waiting, sort, place, due)
+        SELECT put.queue, pg_current_xact_id(), count(*) FILTER (WHERE put.due > now),
+               count(*) FILTER (WHERE put.due <= now),
+               put.sort, min(put.place) FILTER (WHERE put.due <= now),
+               min(put.due) FILTER (WHERE put.due > now)
+        FROM put GROUP BY put.queue, put.sort
+    )
+    SELECT array_agg(put.seq), array_agg(put.queue), coalesce(bit_or(put.flags), 0)
+    INTO stored, stored_in, bits FROM put;
     answer.facts := array[0, now];
     RETURN NEXT answer;
     all_stored := coalesce(cardinality(stored), 0) = cardinality(_ids);

@@ -10,6 +10,7 @@ mod clean;
 mod connections;
 mod dequeue;
 mod enqueue;
+mod enqueue_new;
 mod lease;
 mod listing;
 mod looks;

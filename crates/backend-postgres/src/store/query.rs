@@ -32,6 +32,7 @@ queries! {
     DeleteWorker = "delete_worker",
     Dequeue = "dequeue",
     Enqueue = "enqueue",
+    EnqueueNew = "enqueue_new",
     EnqueuePlain = "enqueue_plain",
     Extend = "extend",
     FindJob = "find_job",
