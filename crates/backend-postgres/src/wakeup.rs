@@ -2,6 +2,7 @@
 //! sent apart from what they tell of.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -50,44 +51,55 @@ fn channel_name(schema: &str, channel: usize) -> String {
 /// Tells other processes that queues may have work.
 #[derive(Debug)]
 pub(crate) struct Herald {
-    queues: mpsc::UnboundedSender<QueueName>,
+    channels: mpsc::UnboundedSender<usize>,
+    told: Arc<Told>,
 }
+
+/// Of which channels the herald knows already that they have news.
+#[derive(Debug)]
+struct Told([AtomicBool; CHANNELS]);
 
 impl Herald {
     /// A herald that works until it is dropped.
     pub(crate) fn start(store: Store, schema: String) -> Self {
-        let (queues, told) = mpsc::unbounded_channel();
-        tokio::spawn(herald(store, schema, told));
-        Self { queues }
+        let (channels, news) = mpsc::unbounded_channel();
+        let told = Arc::new(Told([const { AtomicBool::new(false) }; CHANNELS]));
+        tokio::spawn(herald(store, schema, news, Arc::clone(&told)));
+        Self { channels, told }
     }
 
     /// A queue may have work.
     pub(crate) fn tell(&self, queue: &QueueName) {
-        // The task ends with the runtime only, and then nobody is left to tell.
-        let _ = self.queues.send(queue.clone());
+        let channel = channel_of(queue);
+        // Most have been told of, and need not wake it again.
+        if !self.told.0[channel].swap(true, Ordering::AcqRel) {
+            // The task ends with the runtime only, and then nobody is left to tell.
+            let _ = self.channels.send(channel);
+        }
     }
 }
 
 /// Sends what was told, each channel at most once in [`PACE`].
-async fn herald(store: Store, schema: String, mut told: mpsc::UnboundedReceiver<QueueName>) {
+async fn herald(
+    store: Store,
+    schema: String,
+    mut news: mpsc::UnboundedReceiver<usize>,
+    told: Arc<Told>,
+) {
     let mut free_at: HashMap<usize, Instant> = HashMap::new();
     let mut waiting: BTreeMap<usize, Instant> = BTreeMap::new();
     loop {
         let next = waiting.values().min().copied();
         tokio::select! {
-            queue = told.recv() => {
-                let Some(queue) = queue else { return };
-                let channel = channel_of(&queue);
-                let at = free_at.get(&channel).copied().unwrap_or_else(Instant::now);
-                waiting.entry(channel).or_insert(at);
+            channel = news.recv() => {
+                let Some(channel) = channel else { return };
+                waiting.insert(channel, free_at.get(&channel).copied().unwrap_or_else(Instant::now));
             }
             () = async { sleep_until(next.unwrap_or_else(Instant::now)).await }, if next.is_some() => {}
         }
         // What came in meanwhile goes along.
-        while let Ok(queue) = told.try_recv() {
-            let channel = channel_of(&queue);
-            let at = free_at.get(&channel).copied().unwrap_or_else(Instant::now);
-            waiting.entry(channel).or_insert(at);
+        while let Ok(channel) = news.try_recv() {
+            waiting.insert(channel, free_at.get(&channel).copied().unwrap_or_else(Instant::now));
         }
         let now = Instant::now();
         let due: Vec<usize> =
@@ -96,6 +108,10 @@ async fn herald(store: Store, schema: String, mut told: mpsc::UnboundedReceiver<
             continue;
         }
         waiting.retain(|channel, _| !due.contains(channel));
+        for channel in &due {
+            // From here on, news is news again.
+            told.0[*channel].store(false, Ordering::Release);
+        }
         let names: Vec<String> = due.iter().map(|c| channel_name(&schema, *c)).collect();
         if let Err(error) = store.notify(&names).await {
             tracing::debug!(error = format!("{error:#}"), "a notice could not be sent");
