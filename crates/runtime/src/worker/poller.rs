@@ -20,7 +20,11 @@ use crate::context::{Running, StopReason};
 const AHEAD: Duration = Duration::from_millis(50);
 
 /// The most it keeps in hand beyond what runs.
-const MAX_AHEAD: usize = 2000;
+const MAX_AHEAD: usize = 4000;
+
+/// Into how many parts it divides what it keeps in hand: while one is asked for,
+/// others run and are settled, and the store has something to do all the time.
+const PARTS: usize = 3;
 
 /// The most jobs that one call may ask for.
 const MAX_ASK: usize = 10_000;
@@ -36,16 +40,17 @@ pub(super) async fn poll(parts: Arc<Parts>, pool: Arc<Pool>, settler: Arc<Settle
         pace.look(pool.finished());
         let wanted = pool.concurrency + pace.ahead();
         let room = wanted.saturating_sub(pool.in_hand());
-        // Less than half of it is not worth a round trip while there is
+        let part = (wanted / PARTS).max(pool.concurrency);
+        // Less than a part of it is not worth a round trip while there is
         // something to run.
-        if room == 0 || (room < wanted / 2 && pool.waiting() > 0) {
+        if room == 0 || (room < wanted / PARTS && pool.waiting() > 0) {
             pool.settled.notified().await;
             continue;
         }
         let ask = Ask {
             queue: pool.queue.clone(),
             worker: parts.shared.worker,
-            max: u32::try_from(room.min(MAX_ASK)).unwrap_or(u32::MAX),
+            max: u32::try_from(room.min(part).min(MAX_ASK)).unwrap_or(u32::MAX),
             lease: parts.timing.lease,
         };
         let asked = Instant::now();
