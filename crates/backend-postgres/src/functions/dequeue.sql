@@ -1,15 +1,15 @@
 -- In:  a manual clock's moment or NULL, a queue's name, who asks, how many jobs at
 --      most, and for how long.
--- Out: nothing if there is no such queue. Otherwise a row with note = the
---      declaration and facts = [now, paused, whether more could start, leases,
---      the first end of a lease, starts in the window of the rate, the oldest of
---      them, the next moment of a scheduled job, the next moment of a line or
---      of jobs that somebody is changing], and
---      then the leased jobs in the order of the queue.
+-- Out: nothing if there is no such queue. Otherwise the leased jobs, in no order,
+--      and then a row with note = the declaration and facts = [now, paused,
+--      whether more could start, leases, the first end of a lease, starts in the
+--      window of the rate, the oldest of them, the next moment of a scheduled
+--      job, the next moment of a line or of jobs that somebody is changing].
 -- Why: one call, one transaction. A queue with bounds is dequeued by one at a
 --      time, so that they hold however many ask; others together, so that the
 --      former sees what the latter began under an older declaration. Jobs are
---      read once they are taken, so that they are read as they are.
+--      read once they are taken, so that they are read as they are, and only
+--      once; whoever asked sorts them, who has less to carry.
 CREATE FUNCTION windlass.dequeue(
     _clock bigint, _name text, _worker uuid, _max bigint, _lease bigint
 ) RETURNS SETOF windlass.answer LANGUAGE plpgsql VOLATILE
@@ -35,7 +35,6 @@ DECLARE
     missing bigint;
     line int := 1;
     new_token bigint;
-    bits int;
 BEGIN
     SELECT * INTO q FROM windlass.queues WHERE name = _name;
     IF NOT FOUND THEN
@@ -110,33 +109,38 @@ BEGIN
         -- By the store's time, too, these jobs start after it.
         now := greatest(now, windlass.clock(_clock));
         new_token := nextval('windlass.lease_token');
-        WITH put AS (
+        RETURN QUERY
+        WITH job AS MATERIALIZED (
+            SELECT one.* FROM unnest(picked) AS p CROSS JOIN LATERAL (
+                SELECT j.* FROM windlass.jobs j WHERE j.queue = q.id AND j.seq = p LIMIT 1) AS one
+        ), leased AS (
             INSERT INTO windlass.leases (queue, flags, token, seq, id, version, until, started_at,
                                          worker, cancel_requested, partition)
             SELECT q.id, j.flags, new_token, j.seq, j.id, j.version + 1,
                    windlass.later(now, _lease), now, _worker, coalesce(j.cancel_requested, false),
                    j.partition
-            FROM unnest(picked) AS p CROSS JOIN LATERAL (
-                SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
-            RETURNING flags
-        )
-        SELECT bit_or(put.flags) INTO bits FROM put;
-        IF bits & 4 <> 0 THEN
+            FROM job j
+        ), started AS (
             DELETE FROM windlass.expiring WHERE ctid = ANY (ARRAY(
-                SELECT found.tid FROM unnest(picked) AS p CROSS JOIN LATERAL (
-                    SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
-                CROSS JOIN LATERAL (
+                SELECT found.tid FROM job j CROSS JOIN LATERAL (
                     SELECT e.ctid AS tid FROM windlass.expiring e
-                    WHERE e.queue = q.id AND e.moment = j.expires AND e.seq = p LIMIT 1) AS found));
-        END IF;
-        IF bits & 8 <> 0 THEN
+                    WHERE e.queue = q.id AND e.moment = j.expires AND e.seq = j.seq LIMIT 1
+                ) AS found WHERE j.flags & 4 <> 0))
+        ), gone AS (
             DELETE FROM windlass.aged WHERE ctid = ANY (ARRAY(
-                SELECT found.tid FROM unnest(picked) AS p CROSS JOIN LATERAL (
-                    SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
-                CROSS JOIN LATERAL (
+                SELECT found.tid FROM job j CROSS JOIN LATERAL (
                     SELECT a.ctid AS tid FROM windlass.aged a
-                    WHERE a.queue = q.id AND a.place = j.place AND a.seq = p LIMIT 1) AS found));
-        END IF;
+                    WHERE a.queue = q.id AND a.place = j.place AND a.seq = j.seq LIMIT 1
+                ) AS found WHERE j.flags & 8 <> 0))
+        )
+        SELECT j.queue, j.seq, j.id, 3::smallint, j.version + 1, new_token,
+               windlass.later(now, _lease), j.flags, j.sort, j.aged_base, j.place, j.due,
+               j.enqueued_at, now, _worker,
+               coalesce(j.cancel_requested, false), coalesce(j.open, 0), coalesce(j.broken, 0),
+               j.expires, j.partition, j.job_type, j.options, j.dedup_key, j.dedup_held,
+               j.dedup_latest, j.rare, j.course, j.progress, NULL::bytea, j.payload,
+               NULL::bigint[], NULL::text
+        FROM job j;
         INSERT INTO windlass.journal (queue, txid, waiting, active, token)
         VALUES (q.id, pg_current_xact_id(), -cardinality(picked), cardinality(picked), new_token);
         IF q.rate_limit IS NOT NULL THEN
@@ -195,16 +199,5 @@ BEGIN
     answer.facts := array[now, 0, more::int, held, first_end, used, oldest, next_due, next_line];
     answer.note := q.spec;
     RETURN NEXT answer;
-    RETURN QUERY
-    SELECT j.queue, j.seq, j.id, 3::smallint, j.version + 1, new_token,
-           windlass.later(now, _lease), j.flags, j.sort, j.aged_base, j.place, j.due,
-           j.enqueued_at, now, _worker,
-           coalesce(j.cancel_requested, false), coalesce(j.open, 0), coalesce(j.broken, 0),
-           j.expires, j.partition, j.job_type, j.options, j.dedup_key, j.dedup_held,
-           j.dedup_latest, j.rare, j.course, j.progress, NULL::bytea, j.payload,
-           NULL::bigint[], NULL::text
-    FROM unnest(picked) AS p CROSS JOIN LATERAL (
-        SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
-    ORDER BY j.sort, j.place, j.seq;
 END
 $$;

@@ -13,21 +13,25 @@ SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     first_jobs bigint[];
+    places tid[];
+    put_off bigint[];
     may_start bigint[];
 BEGIN
     LOOP
-        SELECT array_agg(line.seq) INTO first_jobs FROM (
-            SELECT first.seq
+        SELECT array_agg(line.seq), array_agg(line.tid),
+               array_agg(line.seq) FILTER (WHERE line.place < line.due)
+        INTO first_jobs, places, put_off FROM (
+            SELECT first.seq, first.tid, first.place, first.due
             FROM (
                 SELECT p.partition, p.room, p.seq FROM windlass.partitions p
                 WHERE p.queue = _queue AND p.status = 1
                 ORDER BY p.queue, p.sort, p.place, p.seq LIMIT _max
             ) AS p CROSS JOIN LATERAL (
-                SELECT free.sort, free.place, free.seq,
+                SELECT free.sort, free.place, free.seq, free.tid, free.due,
                        bool_and(free.due <= _now) OVER in_order
                            AND first_value(free.seq) OVER in_order = p.seq AS in_turn
                 FROM (
-                    SELECT l.* FROM windlass.lines l
+                    SELECT l.ctid AS tid, l.* FROM windlass.lines l
                     WHERE l.queue = _queue AND l.partition = p.partition
                     ORDER BY l.sort, l.place, l.seq LIMIT least(p.room, _max)
                     FOR UPDATE SKIP LOCKED
@@ -42,35 +46,32 @@ BEGIN
         END IF;
         may_start := windlass.set_aside(_queue, _now, first_jobs);
         IF cardinality(may_start) < cardinality(first_jobs) THEN
-            first_jobs := array(
-                SELECT f FROM unnest(first_jobs) AS f WHERE f <> ALL (may_start));
+            SELECT array_agg(f.seq), array_agg(f.tid) INTO first_jobs, places
+            FROM unnest(first_jobs, places) AS f(seq, tid) WHERE f.seq <> ALL (may_start);
+            put_off := array(SELECT f FROM unnest(put_off) AS f WHERE f <> ALL (may_start));
         END IF;
         WITH gone AS (
-            DELETE FROM windlass.lines WHERE ctid = ANY (ARRAY(
-                SELECT found.tid FROM unnest(first_jobs) AS f CROSS JOIN LATERAL (
-                    SELECT one.* FROM windlass.jobs one WHERE one.queue = _queue AND one.seq = f LIMIT 1) AS j
-                CROSS JOIN LATERAL (
-                    SELECT l.ctid AS tid FROM windlass.lines l
-                    WHERE l.queue = _queue AND l.partition = j.partition AND l.sort = j.sort
-                        AND l.place = j.place AND l.seq = f LIMIT 1) AS found))
+            -- Locked above, they are where they were.
+            DELETE FROM windlass.lines WHERE ctid = ANY (places)
             RETURNING partition
         )
         INSERT INTO windlass.touched SELECT DISTINCT _queue, gone.partition FROM gone;
         -- One that was put off and kept its place may stand in scheduled still:
         -- somebody was changing it when the others were released.
-        WITH gone AS (
-            DELETE FROM windlass.scheduled WHERE ctid = ANY (ARRAY(
-                SELECT found.tid FROM unnest(first_jobs) AS f CROSS JOIN LATERAL (
-                    SELECT one.* FROM windlass.jobs one
-                    WHERE one.queue = _queue AND one.seq = f LIMIT 1) AS j
-                CROSS JOIN LATERAL (
-                    SELECT s.ctid AS tid FROM windlass.scheduled s
-                    WHERE s.queue = _queue AND s.due = j.due AND s.seq = f LIMIT 1) AS found
-                WHERE j.place < j.due))
-            RETURNING seq
-        )
-        INSERT INTO windlass.journal (queue, txid, scheduled, waiting)
-        SELECT _queue, pg_current_xact_id(), -count(*), count(*) FROM gone HAVING count(*) > 0;
+        IF put_off IS NOT NULL THEN
+            WITH gone AS (
+                DELETE FROM windlass.scheduled WHERE ctid = ANY (ARRAY(
+                    SELECT found.tid FROM unnest(put_off) AS f CROSS JOIN LATERAL (
+                        SELECT one.* FROM windlass.jobs one
+                        WHERE one.queue = _queue AND one.seq = f LIMIT 1) AS j
+                    CROSS JOIN LATERAL (
+                        SELECT s.ctid AS tid FROM windlass.scheduled s
+                        WHERE s.queue = _queue AND s.due = j.due AND s.seq = f LIMIT 1) AS found))
+                RETURNING seq
+            )
+            INSERT INTO windlass.journal (queue, txid, scheduled, waiting)
+            SELECT _queue, pg_current_xact_id(), -count(*), count(*) FROM gone HAVING count(*) > 0;
+        END IF;
         IF first_jobs = may_start THEN
             RETURN may_start;
         END IF;

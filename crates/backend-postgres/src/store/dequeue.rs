@@ -3,7 +3,7 @@
 use windlass_core::Error;
 use windlass_core::backend::{Again, Ask, Dequeued};
 use windlass_core::decide::limit::{Room, slots, starts};
-use windlass_core::model::{QueueSpec, Timestamp, micros};
+use windlass_core::model::{Job, QueueSpec, Timestamp, micros};
 
 use super::Store;
 use super::query::Query;
@@ -29,11 +29,11 @@ impl Store {
                 ),
             )
             .await?;
-        let Some((head, leased)) = rows.split_first() else {
+        let Some((last, leased)) = rows.split_last() else {
             return Err(Error::unknown_queue(&ask.queue));
         };
-        let spec = self.names.spec(&ask.queue, &note(head)?.unwrap_or_default())?;
-        let found = Found::read(&facts(head)?.unwrap_or_default());
+        let spec = self.names.spec(&ask.queue, &note(last)?.unwrap_or_default())?;
+        let found = Found::read(&facts(last)?.unwrap_or_default());
         self.learn(leased).await?;
         let mut reader = self.names.reader();
         let mut jobs = Vec::with_capacity(leased.len());
@@ -53,6 +53,7 @@ impl Store {
         if let Some((count, error)) = damaged {
             tracing::error!(count, error = format!("{error:#}"), "jobs that cannot be read");
         }
+        jobs.sort_unstable_by_key(Job::order_key);
         let again = if found.paused { Again::OnNotice } else { found.again(&spec) };
         Ok(Dequeued { jobs, spec, now: found.now, again })
     }
