@@ -103,14 +103,14 @@ impl PostgresBackend {
         news
     }
 
-    /// Tells whoever watches, here and elsewhere.
+    /// Tells whoever watches, here and then elsewhere: who is here need not wait
+    /// for the server to be busy with those who are not.
     fn tell(&self, mut news: News) {
-        if let Some(across) = &self.inner.across {
-            for queue in news.queues() {
-                across.herald.tell(queue);
-            }
-        }
+        let queues = self.inner.across.as_ref().map(|_| news.queues().to_vec());
         self.inner.hub.tell(&mut news);
+        if let (Some(across), Some(queues)) = (&self.inner.across, queues) {
+            queues.iter().for_each(|queue| across.herald.tell(queue));
+        }
     }
 
     /// Tells that one queue may have work.

@@ -97,6 +97,8 @@ async fn herald(
             }
             () = async { sleep_until(next.unwrap_or_else(Instant::now)).await }, if next.is_some() => {}
         }
+        // Whoever heard of it here asks first; both would only be in each other's way.
+        tokio::task::yield_now().await;
         // What came in meanwhile goes along.
         while let Ok(channel) = news.try_recv() {
             waiting.insert(channel, free_at.get(&channel).copied().unwrap_or_else(Instant::now));

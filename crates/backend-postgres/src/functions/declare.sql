@@ -38,7 +38,10 @@ BEGIN
         RETURN false;
     END IF;
     INSERT INTO windlass.touched
-    SELECT p.queue, p.partition FROM windlass.partitions p WHERE p.queue = this;
+    SELECT p.queue, p.partition FROM windlass.partitions p WHERE p.queue = this
+    -- What waits for its own leases has no row there.
+    UNION SELECT l.queue, l.partition FROM windlass.leases l
+    WHERE l.queue = this AND l.partition IS NOT NULL;
     RETURN true;
 END
 $$;

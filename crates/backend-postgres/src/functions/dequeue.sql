@@ -31,7 +31,8 @@ DECLARE
     next_line bigint;
     more bool := false;
     picked bigint[] := '{}';
-    taken bigint[];
+    t record;
+    can_expire bool := false;
     missing bigint;
     line int := 1;
     new_token bigint;
@@ -58,14 +59,14 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT * INTO k FROM windlass.look(q.id);
+    k := windlass.look(q.id);
     IF k.entries >= 16 THEN
         SELECT c.* INTO k.jobs, k.sorts, k.places, k.open_end, k.due, k.token
         FROM windlass.checkpoint(q.id, k.jobs, k.sorts, k.places, k.open_end, k.due, k.token,
                                  k.seen, k.base, k.base_txid) AS c;
     END IF;
     IF k.due <= now AND windlass.release(q.id, now, k.due) > 0 THEN
-        SELECT * INTO k FROM windlass.look(q.id);
+        k := windlass.look(q.id);
     END IF;
 
     IF q.concurrency IS NOT NULL THEN
@@ -82,17 +83,21 @@ BEGIN
     IF q.partitioned THEN
         PERFORM windlass.judge(q.id, now);
         IF room > 0 THEN
-            picked := windlass.take_from_lines(q.id, now, room);
+            picked := windlass.take_from_lines(q.id, now, room,
+                                                q.partition_rate_limit IS NOT NULL);
+            can_expire := EXISTS (SELECT 1 FROM windlass.expiring e WHERE e.queue = q.id);
         END IF;
     ELSE
         WHILE cardinality(picked) < room AND line <= cardinality(k.sorts) LOOP
             missing := room - cardinality(picked);
-            taken := windlass.take(q.id, k.sorts[line], k.places[line],
-                                   k.open_end AND line = cardinality(k.sorts), missing);
-            IF cardinality(taken) < missing THEN
+            t := windlass.take(q.id, k.sorts[line], k.places[line],
+                               k.open_end AND line = cardinality(k.sorts), missing);
+            IF cardinality(t.taken) < missing THEN
                 line := line + 1;
             END IF;
-            picked := picked || windlass.set_aside(q.id, now, taken);
+            picked := picked || CASE WHEN t.can_expire
+                THEN windlass.set_aside(q.id, now, t.taken) ELSE t.taken END;
+            can_expire := can_expire OR t.can_expire;
         END LOOP;
         WHILE NOT more AND line <= cardinality(k.sorts) LOOP
             more := EXISTS (
@@ -120,18 +125,9 @@ BEGIN
                    windlass.later(now, _lease), now, _worker, coalesce(j.cancel_requested, false),
                    j.partition
             FROM job j
-        ), started AS (
-            DELETE FROM windlass.expiring WHERE ctid = ANY (ARRAY(
-                SELECT found.tid FROM job j CROSS JOIN LATERAL (
-                    SELECT e.ctid AS tid FROM windlass.expiring e
-                    WHERE e.queue = q.id AND e.moment = j.expires AND e.seq = j.seq LIMIT 1
-                ) AS found WHERE j.flags & 4 <> 0))
-        ), gone AS (
-            DELETE FROM windlass.aged WHERE ctid = ANY (ARRAY(
-                SELECT found.tid FROM job j CROSS JOIN LATERAL (
-                    SELECT a.ctid AS tid FROM windlass.aged a
-                    WHERE a.queue = q.id AND a.place = j.place AND a.seq = j.seq LIMIT 1
-                ) AS found WHERE j.flags & 8 <> 0))
+        ), noted AS (
+            INSERT INTO windlass.journal (queue, txid, waiting, active, token)
+            VALUES (q.id, pg_current_xact_id(), -cardinality(picked), cardinality(picked), new_token)
         )
         SELECT j.queue, j.seq, j.id, 3::smallint, j.version + 1, new_token,
                windlass.later(now, _lease), j.flags, j.sort, j.aged_base, j.place, j.due,
@@ -141,8 +137,22 @@ BEGIN
                j.dedup_latest, j.rare, j.course, j.progress, NULL::bytea, j.payload,
                NULL::bigint[], NULL::text
         FROM job j;
-        INSERT INTO windlass.journal (queue, txid, waiting, active, token)
-        VALUES (q.id, pg_current_xact_id(), -cardinality(picked), cardinality(picked), new_token);
+        IF can_expire THEN
+            DELETE FROM windlass.expiring WHERE ctid = ANY (ARRAY(
+                SELECT found.tid FROM unnest(picked) AS p CROSS JOIN LATERAL (
+                    SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
+                CROSS JOIN LATERAL (
+                    SELECT e.ctid AS tid FROM windlass.expiring e
+                    WHERE e.queue = q.id AND e.moment = j.expires AND e.seq = p LIMIT 1) AS found));
+        END IF;
+        IF q.aged THEN
+            DELETE FROM windlass.aged WHERE ctid = ANY (ARRAY(
+                SELECT found.tid FROM unnest(picked) AS p CROSS JOIN LATERAL (
+                    SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
+                CROSS JOIN LATERAL (
+                    SELECT a.ctid AS tid FROM windlass.aged a
+                    WHERE a.queue = q.id AND a.place = j.place AND a.seq = p LIMIT 1) AS found));
+        END IF;
         IF q.rate_limit IS NOT NULL THEN
             INSERT INTO windlass.starts AS s VALUES (q.id, '', now, cardinality(picked))
             ON CONFLICT (queue, owner, moment) DO UPDATE SET jobs = s.jobs + excluded.jobs;
@@ -176,9 +186,13 @@ BEGIN
             SELECT least(next_line, min(l.until)) INTO next_line
             FROM windlass.live_leases(q.id, coalesce(k.token, new_token)) AS l
             CROSS JOIN LATERAL (
-                SELECT p.status FROM windlass.partitions p
-                WHERE p.queue = q.id AND p.partition = l.partition LIMIT 1) AS p
-            WHERE p.status = 3;
+                SELECT 1 FROM windlass.lines n
+                WHERE n.queue = q.id AND n.partition = l.partition LIMIT 1) AS line
+            LEFT JOIN LATERAL (
+                SELECT true AS is_there FROM windlass.partitions p
+                WHERE p.queue = q.id AND p.partition = l.partition LIMIT 1) AS judged ON true
+            -- What has a row waits for something else.
+            WHERE judged.is_there IS NULL;
         END IF;
     END IF;
     IF more AND cardinality(picked) < room THEN
@@ -186,7 +200,7 @@ BEGIN
         more := false;
         next_line := least(next_line, now + 10000);
     END IF;
-    IF NOT more THEN
+    IF NOT more AND k.due IS NOT NULL THEN
         SELECT s.due INTO next_due
         FROM (
             SELECT f.due, f.seq FROM windlass.scheduled f

@@ -5,7 +5,8 @@
 --      which touched tells, and when the moment comes that it waits for; so a
 --      dequeue takes the first from an index, however many partitions there are.
 --      Only a dequeue judges, under the queue's lock: whoever else changes
---      something leaves a note in touched.
+--      something leaves a note in touched. A partition that waits for one of its
+--      own leases needs no row: the end of the lease leaves a note.
 CREATE FUNCTION windlass.judge(_queue int, _now bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
@@ -48,27 +49,32 @@ BEGIN
             WHERE s.queue = _queue AND s.owner = n.partition
                 AND s.moment > _now - q.partition_rate_period
         ) AS used ON q.partition_rate_limit IS NOT NULL
+    ), judged AS MATERIALIZED (
+        SELECT f.*, CASE WHEN f.seq IS NULL THEN NULL
+                         WHEN f.due > _now THEN 2
+                         WHEN f.slots <= 0 THEN CASE WHEN q.partition_concurrency = 0 THEN 4 END
+                         WHEN f.starts <= 0 THEN CASE WHEN q.partition_rate_limit = 0 THEN 4 ELSE 2 END
+                         ELSE 1 END AS status
+        FROM facts f
     ), gone AS (
         DELETE FROM windlass.partitions WHERE ctid = ANY (ARRAY(
-            SELECT old.tid FROM facts f CROSS JOIN LATERAL (
+            SELECT old.tid FROM judged f CROSS JOIN LATERAL (
                 SELECT p.ctid AS tid FROM windlass.partitions p
                 WHERE p.queue = _queue AND p.partition = f.partition LIMIT 1) AS old
-            WHERE f.seq IS NULL))
+            WHERE f.status IS NULL))
     )
     INSERT INTO windlass.partitions AS p
         (queue, partition, status, room, sort, place, seq, moment)
-    SELECT _queue, f.partition,
-           CASE WHEN f.due > _now THEN 2
-                WHEN f.slots <= 0 THEN CASE WHEN q.partition_concurrency = 0 THEN 4 ELSE 3 END
-                WHEN f.starts <= 0 THEN CASE WHEN q.partition_rate_limit = 0 THEN 4 ELSE 2 END
-                ELSE 1 END,
+    SELECT _queue, f.partition, f.status,
            least(f.slots, f.starts, 9223372036854775807), f.sort, f.place, f.seq,
-           CASE WHEN f.due > _now THEN f.due
-                WHEN f.slots <= 0 THEN NULL
-                WHEN f.starts <= 0 THEN windlass.later(f.oldest, q.partition_rate_period) END
-    FROM facts f WHERE f.seq IS NOT NULL
+           CASE WHEN f.status <> 2 THEN NULL
+                WHEN f.due > _now THEN f.due
+                ELSE windlass.later(f.oldest, q.partition_rate_period) END
+    FROM judged f WHERE f.status IS NOT NULL
     ON CONFLICT (queue, partition) DO UPDATE
     SET status = excluded.status, room = excluded.room, sort = excluded.sort,
-        place = excluded.place, seq = excluded.seq, moment = excluded.moment;
+        place = excluded.place, seq = excluded.seq, moment = excluded.moment
+    WHERE (p.status, p.room, p.seq, p.sort, p.place, p.moment) IS DISTINCT FROM
+        (excluded.status, excluded.room, excluded.seq, excluded.sort, excluded.place, excluded.moment);
 END
 $$;

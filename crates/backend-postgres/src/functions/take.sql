@@ -1,17 +1,16 @@
 -- In:  a queue, where a rank in ready begins, whether all ranks behind it are
---      meant too, and how many jobs at most.
--- Out: the jobs that came first, and stand in ready no more.
+--      meant too, how many jobs at most.
+-- Out: the jobs that came first, and stand in ready no more; whether any job of the
+--      queue, perhaps of these, can expire.
 -- Why: in the order of the index, from where there is something alive. Rows that
 --      somebody else is taking or changing at this moment are left to them.
 CREATE FUNCTION windlass.take(
-    _queue int, _sort bigint, _place bigint, _open_end bool, _max bigint
-) RETURNS bigint[]
-LANGUAGE plpgsql VOLATILE
+    _queue int, _sort bigint, _place bigint, _open_end bool, _max bigint,
+    OUT taken bigint[], OUT can_expire bool
+) LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 SET plan_cache_mode = force_generic_plan
 AS $$
-DECLARE
-    taken bigint[];
 BEGIN
     IF _open_end THEN
         WITH gone AS (
@@ -21,7 +20,9 @@ BEGIN
                 ORDER BY r.queue, r.sort, r.place, r.seq LIMIT _max FOR UPDATE SKIP LOCKED))
             RETURNING seq
         )
-        SELECT array_agg(gone.seq) INTO taken FROM gone;
+        SELECT coalesce(array_agg(gone.seq), '{}'),
+               EXISTS (SELECT 1 FROM windlass.expiring e WHERE e.queue = _queue)
+        INTO taken, can_expire FROM gone;
     ELSE
         WITH gone AS (
             DELETE FROM windlass.ready WHERE ctid = ANY (ARRAY(
@@ -30,8 +31,9 @@ BEGIN
                 ORDER BY r.queue, r.sort, r.place, r.seq LIMIT _max FOR UPDATE SKIP LOCKED))
             RETURNING seq
         )
-        SELECT array_agg(gone.seq) INTO taken FROM gone;
+        SELECT coalesce(array_agg(gone.seq), '{}'),
+               EXISTS (SELECT 1 FROM windlass.expiring e WHERE e.queue = _queue)
+        INTO taken, can_expire FROM gone;
     END IF;
-    RETURN coalesce(taken, '{}');
 END
 $$;

@@ -166,10 +166,10 @@ CREATE TABLE windlass.touched (
 
 CREATE INDEX touched_queue ON windlass.touched (queue);
 
--- The partitions that have a line, and whether their first job may start.
+-- The partitions that have a line, and whether their first job may start. What has
+-- to wait for one of its own leases is not here.
 --   status 1  it may
 --   status 2  not before moment
---   status 3  not before a lease of the partition ends
 --   status 4  not before the limits change
 --   room   how many may start
 -- sort, place and seq are the order key of the first job in line.
@@ -187,7 +187,6 @@ CREATE TABLE windlass.partitions (
 
 CREATE INDEX partitions_ready ON windlass.partitions (queue, sort, place, seq) WHERE status = 1;
 CREATE INDEX partitions_waiting ON windlass.partitions (queue, moment) WHERE status = 2;
-CREATE INDEX partitions_busy ON windlass.partitions (queue, partition) WHERE status = 3;
 
 -- Jobs that can still expire: they have not started and not ended.
 CREATE TABLE windlass.expiring (
