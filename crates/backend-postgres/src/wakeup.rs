@@ -112,7 +112,7 @@ async fn herald(
         waiting.retain(|channel, _| !due.contains(channel));
         for channel in &due {
             // From here on, news is news again.
-            told.0[*channel].store(false, Ordering::Release);
+            told.0[*channel].swap(false, Ordering::AcqRel);
         }
         let names: Vec<String> = due.iter().map(|c| channel_name(&schema, *c)).collect();
         if let Err(error) = store.notify(&names).await {

@@ -53,8 +53,8 @@ BEGIN
             INTO page FROM (
                 SELECT f.seq, f.moment FROM windlass.ended f
                 WHERE f.queue = q.id AND f.state = _state AND f.moment <= cutoff
-                    AND (f.moment, f.seq) > (last_moment, last_seq)
-                ORDER BY f.moment, f.seq
+                    AND (f.moment, f.seq + 0) > (last_moment, last_seq)
+                ORDER BY f.moment, f.seq + 0
                 LIMIT least(reach, 500) FOR UPDATE SKIP LOCKED
             ) AS e;
             EXIT WHEN page.jobs = 0;

@@ -8,8 +8,8 @@
 -- Why: one call, one transaction. A queue with bounds is dequeued by one at a
 --      time, so that they hold however many ask; others together, so that the
 --      former sees what the latter began under an older declaration. Jobs are
---      read once they are taken, so that they are read as they are, and only
---      once; whoever asked sorts them, who has less to carry.
+--      read once they are taken, so that they are read as they are, and as a rule
+--      once. Whoever asked sorts them, who has less to carry.
 CREATE FUNCTION windlass.dequeue(
     _clock bigint, _name text, _worker uuid, _max bigint, _lease bigint
 ) RETURNS SETOF windlass.answer LANGUAGE plpgsql VOLATILE
@@ -32,7 +32,7 @@ DECLARE
     more bool := false;
     picked bigint[] := '{}';
     t record;
-    can_expire bool := false;
+    bits int;
     missing bigint;
     line int := 1;
     new_token bigint;
@@ -85,19 +85,17 @@ BEGIN
         IF room > 0 THEN
             picked := windlass.take_from_lines(q.id, now, room,
                                                 q.partition_rate_limit IS NOT NULL);
-            can_expire := EXISTS (SELECT 1 FROM windlass.expiring e WHERE e.queue = q.id);
         END IF;
     ELSE
         WHILE cardinality(picked) < room AND line <= cardinality(k.sorts) LOOP
             missing := room - cardinality(picked);
             t := windlass.take(q.id, k.sorts[line], k.places[line],
-                               k.open_end AND line = cardinality(k.sorts), missing);
+                               k.open_end AND line = cardinality(k.sorts), missing, now);
             IF cardinality(t.taken) < missing THEN
                 line := line + 1;
             END IF;
-            picked := picked || CASE WHEN t.can_expire
+            picked := picked || CASE WHEN t.some_expired
                 THEN windlass.set_aside(q.id, now, t.taken) ELSE t.taken END;
-            can_expire := can_expire OR t.can_expire;
         END LOOP;
         WHILE NOT more AND line <= cardinality(k.sorts) LOOP
             more := EXISTS (
@@ -137,7 +135,9 @@ BEGIN
                j.dedup_latest, j.rare, j.course, j.progress, NULL::bytea, j.payload,
                NULL::bigint[], NULL::text
         FROM job j;
-        IF can_expire THEN
+        SELECT bit_or(l.flags) INTO bits FROM windlass.leases l
+        WHERE l.queue = q.id AND l.token = new_token;
+        IF bits & 4 <> 0 THEN
             DELETE FROM windlass.expiring WHERE ctid = ANY (ARRAY(
                 SELECT found.tid FROM unnest(picked) AS p CROSS JOIN LATERAL (
                     SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
@@ -145,7 +145,7 @@ BEGIN
                     SELECT e.ctid AS tid FROM windlass.expiring e
                     WHERE e.queue = q.id AND e.moment = j.expires AND e.seq = p LIMIT 1) AS found));
         END IF;
-        IF q.aged THEN
+        IF bits & 8 <> 0 THEN
             DELETE FROM windlass.aged WHERE ctid = ANY (ARRAY(
                 SELECT found.tid FROM unnest(picked) AS p CROSS JOIN LATERAL (
                     SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = p LIMIT 1) AS j
@@ -167,7 +167,7 @@ BEGIN
             GROUP BY j.partition
             ON CONFLICT (queue, owner, moment) DO UPDATE SET jobs = s.jobs + excluded.jobs;
             DELETE FROM windlass.starts s
-            WHERE s.queue = q.id AND s.owner <> '' AND s.moment <= now - q.partition_rate_period;
+            WHERE s.queue + 0 = q.id AND s.owner <> '' AND s.moment <= now - q.partition_rate_period;
         END IF;
         held := held + cardinality(picked);
         used := used + cardinality(picked);
@@ -183,14 +183,17 @@ BEGIN
         IF NOT more THEN
             SELECT p.moment INTO next_line FROM windlass.partitions p
             WHERE p.queue = q.id AND p.status = 2 ORDER BY p.queue, p.moment LIMIT 1;
-            SELECT least(next_line, min(l.until)) INTO next_line
-            FROM windlass.live_leases(q.id, coalesce(k.token, new_token)) AS l
-            CROSS JOIN LATERAL (
+            SELECT least(next_line, min(busy.until)) INTO next_line
+            FROM (
+                SELECT l.partition, min(l.until) AS until
+                FROM windlass.live_leases(q.id, coalesce(k.token, new_token)) AS l
+                WHERE l.partition IS NOT NULL GROUP BY l.partition
+            ) AS busy CROSS JOIN LATERAL (
                 SELECT 1 FROM windlass.lines n
-                WHERE n.queue = q.id AND n.partition = l.partition LIMIT 1) AS line
+                WHERE n.queue = q.id AND n.partition = busy.partition LIMIT 1) AS line
             LEFT JOIN LATERAL (
                 SELECT true AS is_there FROM windlass.partitions p
-                WHERE p.queue = q.id AND p.partition = l.partition LIMIT 1) AS judged ON true
+                WHERE p.queue = q.id AND p.partition = busy.partition LIMIT 1) AS judged ON true
             -- What has a row waits for something else.
             WHERE judged.is_there IS NULL;
         END IF;

@@ -101,7 +101,7 @@ BEGIN
     LOOP
         IF n.what = 0 THEN
             PERFORM 1 FROM windlass.queues q WHERE q.name = n.name AND (
-                EXISTS (SELECT 1 FROM windlass.jobs j WHERE j.id = n.id AND j.queue = q.id)
+                EXISTS (SELECT 1 FROM windlass.jobs j WHERE j.id = n.id AND j.queue + 0 = q.id)
                 OR n.id = ANY (new_ids)
                     AND queues[coalesce(_which[array_position(_ids, n.id)], 1)] = q.id);
             IF NOT FOUND THEN

@@ -61,7 +61,7 @@ BEGIN
     END IF;
     IF q.partitioned THEN
         SELECT l.place INTO first FROM windlass.lines l
-        WHERE l.queue = q.id AND l.due <= now ORDER BY l.queue, l.place + 0 LIMIT 1;
+        WHERE l.queue + 0 = q.id AND l.due <= now ORDER BY l.queue + 0, l.place + 0 LIMIT 1;
         oldest := least(oldest, first);
     END IF;
     SELECT min(p.place) INTO first FROM windlass.parked p WHERE p.queue = q.id;

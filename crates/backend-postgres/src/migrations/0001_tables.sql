@@ -117,10 +117,10 @@ CREATE TABLE windlass.leases (
 -- What is looked for by one index must be in no other. A table that is empty when
 -- statistics are taken makes all indexes cost the same that have any of the columns
 -- of a condition, wherever they stand in them, and then it may be the one that leads
--- through every row. So this has no queue, and those of other tables leave columns
--- out, or hide them in an expression, for the same reason.
+-- through every row. So leases_seq has no queue, and other indexes leave columns
+-- out or hide them in an expression, which is looked for as it stands there.
 CREATE UNIQUE INDEX leases_seq ON windlass.leases (seq);
-CREATE INDEX leases_partition ON windlass.leases (partition) WHERE partition IS NOT NULL;
+CREATE INDEX leases_partition ON windlass.leases ((queue + 0), partition) WHERE partition IS NOT NULL;
 
 -- Ended jobs; state is the state's code, 4 to 7.
 CREATE TABLE windlass.ended (
@@ -134,7 +134,7 @@ CREATE TABLE windlass.ended (
     PRIMARY KEY (seq)
 );
 
-CREATE INDEX ended_moment ON windlass.ended (queue, state, moment);
+CREATE INDEX ended_moment ON windlass.ended (queue, state, moment, (seq + 0));
 
 -- Jobs past their expiry, taken out of the order until that is decided.
 CREATE TABLE windlass.parked (
@@ -156,7 +156,7 @@ CREATE TABLE windlass.lines (
     PRIMARY KEY (queue, partition, sort, place, seq)
 );
 
-CREATE INDEX lines_place ON windlass.lines (queue, (place + 0));
+CREATE INDEX lines_place ON windlass.lines ((queue + 0), (place + 0));
 
 -- Partitions whose line, leases or limits have changed since they were judged.
 CREATE TABLE windlass.touched (
@@ -255,7 +255,7 @@ CREATE TABLE windlass.starts (
     PRIMARY KEY (queue, owner, moment)
 );
 
-CREATE INDEX starts_moment ON windlass.starts (queue, moment);
+CREATE INDEX starts_moment ON windlass.starts ((queue + 0), moment);
 
 -- Repeatables: record is the whole record as JSON.
 CREATE TABLE windlass.repeatables (
@@ -369,6 +369,7 @@ LEFT JOIN windlass.ended e ON e.seq = s.seq;
 -- Rows here live for moments; what is left of them must not pile up.
 ALTER TABLE windlass.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE windlass.scheduled SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE windlass.expiring SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE windlass.leases SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE windlass.journal SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE windlass.checkpoints SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);

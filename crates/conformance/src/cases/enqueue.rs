@@ -26,6 +26,7 @@ case_table! {
     [E3] a_job_key_is_free_again_once_its_job_is_cleaned,
     [E3] a_key_holds_among_the_jobs_of_one_batch,
     [E3] the_same_batch_again_stores_nothing_twice,
+    [E3] plain_jobs_again_or_twice_in_a_batch_are_stored_once,
     [E5] payloads_and_results_come_back_byte_for_byte,
     [E5] awkward_keys_come_back_and_are_told_apart,
     [E5] names_and_keys_of_the_longest_length_fit,
@@ -335,6 +336,27 @@ async fn the_same_batch_again_stores_nothing_twice(ctx: &Context) {
     }
     assert_eq!(queue.offer(drafts).await, vec![Enqueued::Existing; 5]);
     assert_eq!(queue.stats().await.count(State::Completed), 4);
+}
+
+/// Jobs that nothing but their queue knows: a store may have a shorter way for
+/// them, and it ends where one of them is there already.
+async fn plain_jobs_again_or_twice_in_a_batch_are_stored_once(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let batch: Vec<_> = (0..3).map(|_| queue.job()).collect();
+    queue.add_all(batch.clone()).await;
+    let before = queue.all().await;
+    assert_eq!(queue.offer(batch.clone()).await, vec![Enqueued::Existing; 3]);
+    assert_eq!(queue.offer(vec![batch[1].clone()]).await, vec![Enqueued::Existing]);
+    assert_eq!(queue.all().await, before);
+    let (new, twice) = (queue.job(), queue.job());
+    let mixed = vec![new, batch[0].clone(), twice.clone(), twice];
+    let outcomes = queue.offer(mixed).await;
+    let expected = [Enqueued::Stored, Enqueued::Existing, Enqueued::Stored, Enqueued::Existing];
+    assert_eq!(outcomes, expected);
+    let taken = queue.take(10).await;
+    assert_eq!(taken.len(), 5);
+    assert_eq!(queue.offer(batch).await, vec![Enqueued::Existing; 3]);
+    assert_eq!(queue.stats().await.count(State::Active), 5);
 }
 
 /// Every valid payload comes back byte for byte.

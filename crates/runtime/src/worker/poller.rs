@@ -40,17 +40,18 @@ pub(super) async fn poll(parts: Arc<Parts>, pool: Arc<Pool>, settler: Arc<Settle
         pace.look(pool.finished());
         let wanted = pool.concurrency + pace.ahead();
         let room = wanted.saturating_sub(pool.in_hand());
-        let part = (wanted / PARTS).max(pool.concurrency);
-        // Less than a part of it is not worth a round trip while there is
-        // something to run.
-        if room == 0 || (room < wanted / PARTS && pool.waiting() > 0) {
+        let part = wanted / PARTS;
+        // Less than a part is not worth a round trip while there is something to run.
+        if room == 0 || (room < part && pool.waiting() > 0) {
             pool.settled.notified().await;
             continue;
         }
+        // What can run at once comes at once.
+        let most = room.min(part.max(pool.concurrency)).min(MAX_ASK);
         let ask = Ask {
             queue: pool.queue.clone(),
             worker: parts.shared.worker,
-            max: u32::try_from(room.min(part).min(MAX_ASK)).unwrap_or(u32::MAX),
+            max: u32::try_from(most).unwrap_or(u32::MAX),
             lease: parts.timing.lease,
         };
         let asked = Instant::now();
