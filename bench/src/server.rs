@@ -50,6 +50,15 @@ pub(crate) async fn connect(url: &str) -> Result<PgConnection> {
     Ok(PgConnection::connect_with(&server(url)?).await?)
 }
 
+/// Waits until vacuum has had its turn and what was written is on disk: both take
+/// their share of two cores, however much there is in the store.
+pub(crate) async fn settle(url: &str) -> Result<()> {
+    let mut conn = connect(url).await?;
+    conn.execute("VACUUM (ANALYZE)").await?;
+    conn.execute("CHECKPOINT").await?;
+    Ok(conn.close().await?)
+}
+
 pub(crate) fn server(url: &str) -> Result<PgConnectOptions> {
     Ok(PostgresConfig::parse(url)?.server)
 }

@@ -10,16 +10,18 @@ use super::drain::drain;
 use crate::job::Noop;
 use crate::options::Options;
 use crate::report::{Report, percentile};
+use crate::server;
 use crate::store::{BULK, Store};
 
-/// How many jobs are drained to see how long a dequeue takes.
-const PROBE: usize = 50_000;
+/// How many jobs are drained to see how long a dequeue takes: enough for more than
+/// a hundred of them.
+const PROBE: usize = 200_000;
 
 /// How often statistics are asked for.
 const TIMES: usize = 100;
 
-/// Fills the store with `--jobs` finished and `--behind` scheduled jobs. What
-/// each call of the statistics took, and the dequeues before and after.
+/// Fills the store with `--jobs` finished and `--behind` scheduled jobs, and lets a
+/// server come to rest. What each call of the statistics took, and the dequeues before and after.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let store = Store::connect(options).await?;
     let queue = store.fresh_queue(options, |queue| queue).await?;
@@ -33,6 +35,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     fill(options, &queue, options.jobs).await?;
     drain(options, &store, &queue, options.jobs).await?;
+    if options.is_postgres() {
+        server::settle(&options.store).await?;
+    }
     let full = probe(options, &store, &queue).await?;
     let mut each = Vec::with_capacity(TIMES);
     let begun = Instant::now();
@@ -49,6 +54,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         .latencies(each, took)
         .with("completed", options.jobs)
         .with("scheduled", options.behind)
+        .with("dequeue_p50_ms_empty", percentile(empty.clone(), 0.5))
+        .with("dequeue_p50_ms_full", percentile(full.clone(), 0.5))
         .with("dequeue_p99_ms_empty", percentile(empty, 0.99))
         .with("dequeue_p99_ms_full", percentile(full, 0.99))
         .print()

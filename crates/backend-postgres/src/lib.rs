@@ -70,6 +70,19 @@
 //! from the front all the same, once a minute, or once in a hundred times what the
 //! look takes, if that is longer.
 //!
+//! What was tried, with a producer of 50,000 jobs/s beside one worker, history kept,
+//! and a snapshot from before the first job held all the time, on two cores:
+//!
+//! | layout | jobs/s at the end against the beginning |
+//! |---|---|
+//! | one table, updated at lease and at end | 0.2 within two minutes |
+//! | this one, each scan from the front of its index | 0.3 within one minute |
+//! | this one, each scan from just before the last key leased: not exact, it may hide jobs | 1 |
+//! | as it is, all rules on: 30,000,000 jobs in ten minutes | 0.97 (50,000/s, 60,000,000 dead rows) |
+//!
+//! A partitioned queue is not as safe: its notes of partitions to be judged, and the
+//! partitions' own rows, are read from the front.
+//!
 //! ## Why its plans hold
 //! With the statistics of an empty table, Postgres finds a plan for the full one
 //! that is fifty times too slow, and keeps it. The functions allow index order
@@ -80,7 +93,8 @@
 //! makes every index cost the same that has any of the columns of a condition. The
 //! end of a job then went through all leases, and a queue that did 49,000 jobs/s did
 //! 11,600. So what is looked for by one index is in no other: `leases` by
-//! (queue, token, id) or by seq, `ended` by seq or by (queue, state, moment).
+//! (queue, token, id) or by seq, `ended` by seq or by (queue, state, moment); what a
+//! second index has in common with the first is hidden in an expression there.
 
 mod backend;
 mod config;
