@@ -45,7 +45,7 @@ pub(crate) enum Fact {
     Started(Start),
     /// A handler is about to return: its job is settled later than this.
     Finished { job: JobId, token: Token, at: Timestamp },
-    /// A handler was dropped before its end.
+    /// A handler was dropped before its end, or could not learn when that was.
     Dropped { job: JobId, token: Token },
     /// A handler has recorded a step, or found it recorded.
     Step { job: JobId, token: Token, position: u32, answer: StepAnswer, outcome: String },

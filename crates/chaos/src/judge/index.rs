@@ -1,6 +1,6 @@
 //! The facts by job and by lease.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use windlass::model::{JobId, State, Timestamp};
 
@@ -19,6 +19,9 @@ pub(super) struct Index<'e> {
     pub(super) by_job: HashMap<JobId, Vec<&'e Start>>,
     /// When handlers that came to their end did.
     pub(super) finished: HashMap<LeaseId, Timestamp>,
+    /// Those of which nobody knows when: they were dropped, or could not ask the
+    /// store for the time.
+    dropped: HashSet<LeaseId>,
 }
 
 impl<'e> Index<'e> {
@@ -30,6 +33,7 @@ impl<'e> Index<'e> {
             starts: Vec::new(),
             by_job: HashMap::new(),
             finished: HashMap::new(),
+            dropped: HashSet::new(),
         };
         for (process, fact) in index.facts() {
             match fact {
@@ -42,6 +46,9 @@ impl<'e> Index<'e> {
                 }
                 Fact::Finished { job, token, at } => {
                     index.finished.insert((*job, *token), *at);
+                }
+                Fact::Dropped { job, token } => {
+                    index.dropped.insert((*job, *token));
                 }
                 _ => {}
             }
@@ -65,9 +72,14 @@ impl<'e> Index<'e> {
 
     /// When the lease of a start was live for certain: from its beginning until
     /// the handler came to its end, or until it could first have been taken
-    /// over. Heartbeats may have kept it for longer; that is not known here.
+    /// over. Heartbeats may have kept it for longer; that is not known here. Where
+    /// the handler's end is not known either, nothing is certain.
     pub(super) fn surely_live(&self, start: &Start) -> (Timestamp, Timestamp) {
-        let finished = self.finished.get(&(start.job, start.token)).copied();
+        let lease = (start.job, start.token);
+        if self.dropped.contains(&lease) {
+            return (start.at, start.at);
+        }
+        let finished = self.finished.get(&lease).copied();
         (start.at, finished.unwrap_or(Timestamp::MAX).min(start.until))
     }
 

@@ -389,6 +389,22 @@ fn what_a_lease_allows_is_no_violation() {
 }
 
 #[test]
+fn a_handler_of_unknown_end_proves_nothing_about_two_at_once() {
+    let one_at_a_time = "a partition runs one job at a time";
+    let mut evidence = sound();
+    move_start(&mut evidence, job::LINE[1], at(199));
+    assert!(violated(&evidence).contains(one_at_a_time));
+    for fact in facts(&mut evidence) {
+        if let Fact::Finished { job, token, .. } = fact
+            && *job == id(job::LINE[0])
+        {
+            *fact = Fact::Dropped { job: *job, token: *token };
+        }
+    }
+    assert!(!violated(&evidence).contains(one_at_a_time));
+}
+
+#[test]
 fn what_is_over_by_itself_may_fail_for_a_while_after_a_disturbance() {
     let mut evidence = sound();
     let soon = Duration::from_secs(20);
