@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// is measured begins.
     #[arg(long)]
     pub(crate) analyze: bool,
+    /// Whether `latency` enqueues by a handle of its own, as another process does.
+    #[arg(long)]
+    pub(crate) elsewhere: bool,
     /// How many partition keys `partitions` has.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) keys: usize,

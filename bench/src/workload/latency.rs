@@ -44,8 +44,14 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         store.worker(options, &queue).data(Arc::clone(&times)).handle(handle).start().await?;
     let begun = Instant::now();
     let jobs = (options.time().as_millis() / EVERY.as_millis()) as usize;
+    let from = if options.elsewhere {
+        anyhow::ensure!(options.is_shared(), "{}: nobody else can open it", options.scheme());
+        Store::connect(options).await?.queue(options, |queue| queue).await?
+    } else {
+        queue.clone()
+    };
     // A task, as an application's requests are.
-    let producer = tokio::spawn(produce(queue.clone(), jobs, options.payload, Arc::clone(&times)));
+    let producer = tokio::spawn(produce(from, jobs, options.payload, Arc::clone(&times)));
     producer.await??;
     let took = begun.elapsed();
     // The last ones, whatever they take.

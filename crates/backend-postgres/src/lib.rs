@@ -71,17 +71,19 @@
 //! look takes, if that is longer.
 //!
 //! What was tried, with a producer of 50,000 jobs/s beside one worker, history kept,
-//! and a snapshot from before the first job held all the time, on two cores:
+//! and a snapshot from before the first job held all the time, on two cores; the
+//! first three as bare statements in batches of 500:
 //!
 //! | layout | jobs/s at the end against the beginning |
 //! |---|---|
 //! | one table, updated at lease and at end | 0.2 within two minutes |
-//! | this one, each scan from the front of its index | 0.3 within one minute |
-//! | this one, each scan from just before the last key leased: not exact, it may hide jobs | 1 |
+//! | narrow rows as here, each scan from the front of its index | 0.3 within one minute |
+//! | narrow rows as here, each scan from just before the last key leased: not exact, it may hide jobs | 1 |
 //! | as it is, all rules on: 30,000,000 jobs in ten minutes | 0.97 (50,000/s, 60,000,000 dead rows) |
 //!
-//! A partitioned queue is not as safe: its notes of partitions to be judged, and the
-//! partitions' own rows, are read from the front.
+//! A partitioned queue is not as safe: its notes of partitions to be judged, the
+//! partitions' own rows and the head of each line are read from the front. So is the
+//! look for jobs past their expiry.
 //!
 //! ## Why its plans hold
 //! With the statistics of an empty table, Postgres finds a plan for the full one

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 use windlass_core::Backend;
 use windlass_core::decide::Outcome;
-use windlass_core::model::{Clock, JobId, ManualClock};
+use windlass_core::model::{JobId, ManualClock};
 use windlass_postgres::{PostgresBackend, sqlx};
 
 use crate::fixture::*;
@@ -65,9 +65,7 @@ async fn a_job_whose_transaction_commits_late_is_found_though_the_bound_has_move
 async fn a_scheduled_job_whose_transaction_commits_late_is_found_at_its_moment() {
     let home = Home::new();
     let clock = ManualClock::new();
-    let mut config = home.config();
-    config.clock = Clock::Manual(clock.clone());
-    let backend = PostgresBackend::connect(config).await.unwrap();
+    let backend = home.open_by(&clock).await;
     backend.declare(&spec()).await.unwrap();
     let mut connection = home.connection().await;
     let mut transaction = connection.begin().await.unwrap();

@@ -10,8 +10,8 @@ use std::time::Duration;
 use windlass_core::backend::{Extend, Overdue, OverdueQuery, PutRepeatable};
 use windlass_core::decide::{JobRequest, overdue, repeat};
 use windlass_core::model::{
-    Clock, JobId, JobTemplate, JobType, ManualClock, Missed, Overlap, Payload, Repeatable,
-    RepeatableKey, State,
+    JobId, JobTemplate, JobType, ManualClock, Missed, Overlap, Payload, Repeatable, RepeatableKey,
+    State,
 };
 use windlass_core::schedule::Schedule;
 use windlass_core::{Backend, Error};
@@ -119,8 +119,7 @@ async fn calls(backend: Arc<PostgresBackend>, task: u64) -> (Vec<JobId>, u64) {
 async fn ten_thousand_dropped_calls_leave_no_transaction_open_and_lose_no_job() {
     let home = Home::new();
     let clock = ManualClock::new();
-    let mut config = home.config();
-    config.clock = Clock::Manual(clock.clone());
+    let mut config = home.config_by(&clock);
     config.connections = 4;
     let name = format!("windlass {}", home.schema);
     config.server = config.server.application_name(&name);

@@ -8,7 +8,7 @@ use windlass_core::Backend;
 use windlass_core::backend::{Applied, Ask, Dequeued, EnqueueAnswer, Transition};
 use windlass_core::decide::{self, Attempt, JobRequest, Outcome};
 use windlass_core::model::{
-    Job, JobId, JobType, NewJob, Payload, QueueName, QueueSpec, When, WorkerId,
+    Clock, Job, JobId, JobType, ManualClock, NewJob, Payload, QueueName, QueueSpec, When, WorkerId,
 };
 use windlass_postgres::{PostgresBackend, PostgresConfig, sqlx};
 
@@ -42,8 +42,20 @@ impl Home {
         self.server.config(&self.schema)
     }
 
+    /// The same, by a clock of the test's own.
+    pub(crate) fn config_by(&self, clock: &ManualClock) -> PostgresConfig {
+        let mut config = self.config();
+        config.clock = Clock::Manual(clock.clone());
+        config
+    }
+
     pub(crate) async fn open(&self) -> PostgresBackend {
         PostgresBackend::connect(self.config()).await.expect("connect")
+    }
+
+    /// A backend that goes by a clock of the test's own.
+    pub(crate) async fn open_by(&self, clock: &ManualClock) -> PostgresBackend {
+        PostgresBackend::connect(self.config_by(clock)).await.expect("connect")
     }
 
     /// A connection such as an application has.

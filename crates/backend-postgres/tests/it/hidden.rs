@@ -9,9 +9,7 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use windlass_core::backend::{Applied, EnqueueAnswer, Overdue, OverdueQuery, Transition};
 use windlass_core::decide::{self, JobRequest, Outcome};
-use windlass_core::model::{
-    Clock, Job, JobId, ManualClock, NewJob, PriorityMode, QueueSpec, State, When,
-};
+use windlass_core::model::{Job, JobId, ManualClock, NewJob, PriorityMode, QueueSpec, State, When};
 use windlass_core::{Backend, decide::enqueue as decided};
 use windlass_postgres::{PostgresBackend, sqlx};
 
@@ -48,8 +46,7 @@ impl Scene {
         let clock = ManualClock::new();
         let mut handles = Vec::new();
         for _ in 0..3 {
-            let mut config = home.config();
-            config.clock = Clock::Manual(clock.clone());
+            let mut config = home.config_by(&clock);
             config.connections = 4;
             handles.push(PostgresBackend::connect(config).await.unwrap());
         }

@@ -4,8 +4,8 @@ use sqlx::Connection;
 use windlass_core::Backend;
 use windlass_core::backend::{Applied, Overdue, OverdueQuery};
 use windlass_core::decide::overdue;
-use windlass_core::model::{Clock, ManualClock, State};
-use windlass_postgres::{PostgresBackend, sqlx};
+use windlass_core::model::{ManualClock, State};
+use windlass_postgres::sqlx;
 
 use crate::fixture::*;
 
@@ -13,9 +13,7 @@ use crate::fixture::*;
 async fn a_completion_that_is_not_committed_yet_holds_no_other_rescue_up() {
     let home = Home::new();
     let clock = ManualClock::new();
-    let mut config = home.config();
-    config.clock = Clock::Manual(clock.clone());
-    let backend = PostgresBackend::connect(config).await.unwrap();
+    let backend = home.open_by(&clock).await;
     backend.declare(&spec()).await.unwrap();
     enqueue(&backend, jobs(3)).await;
     let leased = take(&backend, 3).await;
