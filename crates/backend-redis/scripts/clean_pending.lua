@@ -1,0 +1,43 @@
+-- Removes scheduled or waiting jobs for good, in the order of their enqueue (rule Q3).
+-- arguments  4 1 waiting or 0 scheduled; 5 those enqueued until this moment; 6 how
+--            many at most; 7 the page to begin with (6), or nothing
+-- answer     ok, ids of those that went, the next page or nothing, messages for other
+--            queues
+--            unknown: the queue was never declared
+-- why        a bounded piece of the pages of all jobs: only they are in this order
+-- with       base write record meta partitions place pages dedup graph remove
+return once(function()
+    if not know_queue() then return { 'unknown' } end
+    local from = '-'
+    if ARGV[7] ~= '' then from = '[' .. ARGV[7] end
+    local fields = redis.call('ZRANGEBYLEX', K.page_order, from, '+', 'LIMIT', 0, 9)
+    local following = fields[9] or ''
+    fields[9] = nil
+    local limit, went, is_over = tonumber(ARGV[6]), {}, false
+    for i, page in ipairs(hmget(K.pages, fields)) do
+        local ids = {}
+        for at = 2, #page, 16 do ids[#ids + 1] = sub(page, at, at + 15) end
+        for j, r in ipairs(hmget(K.jobs, ids)) do
+            if r and sub(r, 10, 15) == spack('>I6', sunpack('>I6', fields[i]) * PAGE + j) then
+                if sub(r, 42, 49) > ARGV[5] or #went >= limit then
+                    is_over = true
+                    break
+                end
+                local is_due = sub(r, 34, 41) <= NOW
+                if sub(r, 1, 1) == 'p' and is_due == (ARGV[4] == '1')
+                    and redis.call('HEXISTS', K.needed, ids[j]) == 0 then
+                    went[#went + 1] = ids[j]
+                    original[ids[j]] = r
+                    detach(r, ids[j])
+                    remove(r, ids[j])
+                end
+            end
+        end
+        if is_over then break end
+    end
+    flush_records()
+    flush_removed()
+    if meta.is_partitioned then judge_touched() end
+    if is_over then following = '' end
+    return { 'ok', table.concat(went), following, messages(1000) }
+end)

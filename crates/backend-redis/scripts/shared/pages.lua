@@ -1,0 +1,61 @@
+-- Every job by its enqueue sequence: 64 ids in a page, each at its place; `pages` has
+-- how many of them are still stored (1 byte) and the ids (16 each). `page_order` has
+-- which pages there are.
+local PAGE = 64
+
+-- Notes the ids of jobs that follow the sequence number `last`.
+local function add_to_pages(last, ids)
+    local n, i = #ids, 1
+    local set, before, fresh = {}, {}, {}
+    while i <= n do
+        local number = last + i - 1
+        local page, at = floor(number / PAGE), number % PAGE
+        local field = spack('>I6', page)
+        local stored = nil
+        -- Only the first one may have been begun.
+        if i == 1 and at > 0 then stored = redis.call('HGET', K.pages, field) end
+        local to = min(n, i + PAGE - at - 1)
+        local old = stored or char(0)
+        before[field] = stored or false
+        if not stored then
+            fresh[#fresh + 1] = '0'
+            fresh[#fresh + 1] = field
+        end
+        local gap = at * 16 - (#old - 1)
+        local value = char(byte(old) + to - i + 1) .. sub(old, 2) .. rep(char(0), gap)
+            .. table.concat(ids, '', i, to)
+        set[#set + 1] = field
+        set[#set + 1] = value
+        i = to + 1
+    end
+    hset(K.pages, set, before)
+    zadd(K.page_order, fresh)
+end
+
+-- Notes that jobs with these records are gone.
+local function drop_from_pages(records)
+    local order, counts = {}, {}
+    for i = 1, #records do
+        local field = spack('>I6', floor((sunpack('>I6', records[i], 10) - 1) / PAGE))
+        if not counts[field] then order[#order + 1] = field end
+        counts[field] = (counts[field] or 0) + 1
+    end
+    local found = hmget(K.pages, order)
+    local set, gone, before = {}, {}, {}
+    for i = 1, #order do
+        local page = found[i]
+        if page then
+            before[order[i]] = page
+            local left = byte(page) - counts[order[i]]
+            if left > 0 then
+                set[#set + 1] = order[i]
+                set[#set + 1] = char(left) .. sub(page, 2)
+            else
+                gone[#gone + 1] = order[i]
+            end
+        end
+    end
+    hset(K.pages, set, before)
+    hdel(K.pages, gone, before)
+    zrem(K.page_order, gone)
+end

@@ -1,0 +1,223 @@
+-- Storing a batch of new jobs, all or none. From ARGV[first] on: how many; of each,
+-- its head and its rest, and if the head says so its payload, where that is kept apart,
+-- and what few jobs have.
+-- Head: id (16), flags (1, 1), base (8), moment (1, 8), + or - (1).
+-- What few have: expiry (1, 8); hold (h or -, 8), latest (h or -, 8); partition,
+-- deduplication key and labels, each with its length in 2; parent in this queue (l or
+-- -), its id (16), token (6); how many dependencies (2), and of each how it stands if
+-- it is in another queue (o, c, b; l: it is in this one), its id (16), the length of
+-- its queue's name (1) and the name.
+
+local function read_special(s)
+    local it = { expires_kind = sub(s, 1, 1), expires = sub(s, 2, 9) }
+    it.hold, it.latest = sub(s, 10, 18), sub(s, 19, 27)
+    local at = 28
+    for _, name in ipairs({ 'partition', 'dedup', 'labels' }) do
+        it[name] = text_at(s, at)
+        at = at + 2 + #it[name]
+    end
+    it.parent, it.parent_id, it.token = sub(s, at, at), sub(s, at + 1, at + 16), sub(s, at + 17, at + 22)
+    local count = sunpack('>I2', s, at + 23)
+    at = at + 25
+    it.needs = {}
+    for i = 1, count do
+        local size = byte(s, at + 17)
+        it.needs[i] = { sub(s, at, at), sub(s, at + 1, at + 16), sub(s, at + 18, at + 17 + size) }
+        at = at + 18 + size
+    end
+    return it
+end
+
+local function text(value)
+    return spack('>I2', #value) .. value
+end
+
+-- A moment so long from now, if there is one.
+local function held_until(wish)
+    if sub(wish, 1, 1) == '-' then return NONE end
+    return later(NOW, sub(wish, 2))
+end
+
+-- Answers nil and what became of each: letters (s stored, e existing, d duplicate, h
+-- held), and of the last two the number and: ids and records, or id and moment; or
+-- why the batch is refused: letter, number of the job, number of the dependency.
+local function store_jobs(first)
+    local count = tonumber(ARGV[first])
+    local ids, heads, rests, specials, payloads = {}, {}, {}, {}, {}
+    local at = first + 1
+    for i = 1, count do
+        local head = ARGV[at]
+        ids[i], heads[i], rests[i] = sub(head, 1, 16), head, ARGV[at + 1]
+        at = at + 2
+        if band(byte(head, 18), PAYLOAD) ~= 0 then
+            payloads[i] = ARGV[at]
+            at = at + 1
+        end
+        if byte(head, 36) == 43 then
+            specials[i] = read_special(ARGV[at])
+            at = at + 1
+        end
+    end
+
+    -- Which of them are new.
+    local found = hmget(K.jobs, ids)
+    local fresh, taken, letters, keys = {}, {}, {}, {}
+    local new_ids, any_special = {}, false
+    for i = 1, count do
+        local id, special, letter = ids[i], specials[i], 's'
+        if found[i] or fresh[id] then
+            letter = 'e'
+        elseif special then
+            any_special = true
+            if special.dedup ~= '' then
+                local other = keys[special.dedup]
+                if other then
+                    letter = 'd'
+                    taken[i] = { other }
+                else
+                    local by, is_live, held = holder_of(special.dedup)
+                    if by then
+                        letter = is_live and 'd' or 'h'
+                        taken[i] = { by, held }
+                    else
+                        keys[special.dedup] = id
+                    end
+                end
+            end
+        end
+        letters[i] = letter
+        if letter == 's' then
+            fresh[id] = true
+            new_ids[#new_ids + 1] = id
+        end
+    end
+    if any_special then
+        for i = 1, count do
+            local special = specials[i]
+            if special and letters[i] == 's' then
+                if special.parent == 'x' then return { 'p', i, 0 } end
+                if special.parent == 'l' then
+                    local r = load(special.parent_id)
+                    if not r or sub(r, 1, 1) ~= 'a' or sub(r, 50, 55) ~= special.token then
+                        return { 'p', i, 0 }
+                    end
+                end
+                for j, need in ipairs(special.needs) do
+                    if need[1] == '-' then return { 'd', i, j } end
+                    if need[1] == 'l' and not fresh[need[2]] and not load(need[2]) then
+                        return { 'd', i, j }
+                    end
+                end
+            end
+        end
+    end
+
+    -- From here on it is written.
+    local fresh_count = #new_ids
+    local last = 0
+    if fresh_count > 0 then
+        last = redis.call('HINCRBY', K.meta, 'q', fresh_count) - fresh_count
+        add_to_pages(last, new_ids)
+    end
+    local plain_now = not meta.is_partitioned
+    local jobs, ready, n, m = {}, {}, 0, 0
+    local mids = NOW .. NOW .. NOW
+    local linked = {}
+    local seq_number = last
+    for i = 1, count do
+        if letters[i] == 's' then
+            local head, id, special = heads[i], ids[i], specials[i]
+            seq_number = seq_number + 1
+            local seq = spack('>I6', seq_number) .. meta.number
+            local kind = byte(head, 27)
+            if payloads[i] then hset_one(K.blobs, id .. 'p', payloads[i], false) end
+            if not special and plain_now and kind == 110 and byte(head, 17) == 0
+                and sub(head, 19, 26) == PLAIN then
+                -- Most jobs are like this: due at once and known to nothing else.
+                jobs[n + 1], jobs[n + 2] = id,
+                    'p' .. sub(head, 17, 18) .. '\0\0\0\0\0\1' .. seq .. PLAIN .. mids .. rests[i]
+                n = n + 2
+                ready[m + 1], ready[m + 2] = '0', PLAIN .. NOW .. seq .. id
+                m = m + 2
+            else
+                local due = resolve(sub(head, 27, 27), sub(head, 28, 35))
+                local state, body = 'p', rests[i]
+                if special then
+                    local flags, parts = byte(head, 17), ''
+                    if band(flags, EXPIRES) ~= 0 then
+                        parts = resolve(special.expires_kind, special.expires)
+                    end
+                    if band(flags, PARTITION) ~= 0 then parts = parts .. text(special.partition) end
+                    if band(flags, DEDUP) ~= 0 then
+                        local held = held_until(special.hold)
+                        parts = parts .. text(special.dedup) .. held .. held_until(special.latest)
+                        take_key(special.dedup, id, held)
+                    end
+                    if band(flags, DEPENDS) ~= 0 then
+                        state = 'b'
+                        parts = parts .. NONE
+                        linked[#linked + 1] = i
+                    end
+                    if band(flags, LABELS) ~= 0 then parts = parts .. text(special.labels) end
+                    body = parts .. body
+                end
+                local r = state .. sub(head, 17, 18) .. '\0\0\0\0\0\1' .. seq .. sub(head, 19, 26)
+                    .. due .. due .. NOW .. body
+                for _, label in ipairs(labels_of(r, id)) do zadd_one(K.labels, label) end
+                original[id] = false
+                store(id, r)
+                if state == 'p' then attach(r, id) end
+            end
+        end
+    end
+    hset(K.jobs, jobs, {})
+    zadd(K.ready, ready)
+
+    -- A dependency may stand behind its dependent in the batch.
+    for _, i in ipairs(linked) do
+        local id, needs, list = ids[i], specials[i].needs, {}
+        local open, broken, states = 0, 0, {}
+        for j, need in ipairs(needs) do
+            local stands = need[1]
+            if stands == 'l' then
+                -- Plain ones of the batch are written already.
+                stands = link(need[2], id, '', 'n')
+                list[j] = char(0) .. need[2]
+            else
+                list[j] = char(#need[3]) .. need[3] .. need[2]
+                zadd_one(K.doubts, id)
+            end
+            states[#states + 1] = id .. need[2]
+            states[#states + 1] = stands
+            if stands == 'o' then
+                open = open + 1
+            elseif stands == 'b' then
+                broken = broken + 1
+            end
+        end
+        hset(K.needs_state, states, {})
+        hset_one(K.needs, id, table.concat(list), false)
+        local r = with_counts(load(id), open, broken)
+        store(id, r)
+        zadd_one(K.blocked, sub(r, 10, 17) .. id)
+        local expires = expiry(r)
+        if expires then zadd_one(K.expiring, expires .. sub(r, 10, 17) .. id) end
+        if open == 0 or broken > 0 then name_unblocked(r, id) end
+    end
+    if meta.is_partitioned then judge_touched() end
+    flush_records()
+
+    local told = {}
+    for i = 1, count do
+        if letters[i] == 'd' then
+            local by = taken[i][1]
+            local r = load(by)
+            if not r then r = redis.call('HGET', K.jobs, by) end
+            local shown, apart = show({ by }, { r }, SUMMARY)
+            told[#told + 1] = { i, shown, apart }
+        elseif letters[i] == 'h' then
+            told[#told + 1] = { i, taken[i][1], taken[i][2] }
+        end
+    end
+    return nil, table.concat(letters), told
+end

@@ -1,0 +1,189 @@
+//! Carrying out what core has decided (rules L2, R1, R7, D1, C1, C2).
+
+use std::collections::BTreeMap;
+
+use windlass_core::Error;
+use windlass_core::backend::{
+    Applied, ApplyAnswer, CancelRequest, Expiry, LeaseGuard, Place as Standing, Target, Transition,
+};
+use windlass_core::model::{DedupKey, End, Job, QueueName, Timestamp, When};
+
+use super::encode::{NONE, number, put_bytes, token, when};
+use super::enqueue::read_id;
+use super::queues::UNKNOWN;
+use super::reply::Reply;
+use super::{Arguments, Outcome, Place, Script, Store, read_jobs};
+use crate::error::damaged;
+
+/// How many transitions go in one call: more would hold up the server for too long.
+const AT_ONCE: usize = 5000;
+
+impl Store {
+    /// Carries out transitions.
+    pub(crate) async fn apply(&self, transitions: &[Transition]) -> Result<ApplyAnswer, Error> {
+        let mut outcomes: Vec<Option<Applied>> = Vec::new();
+        outcomes.resize_with(transitions.len(), || None);
+        let mut unblocked: BTreeMap<(QueueName, u64), Job> = BTreeMap::new();
+        let mut now = UNKNOWN;
+        let mut by_queue: BTreeMap<&QueueName, Vec<usize>> = BTreeMap::new();
+        for (index, transition) in transitions.iter().enumerate() {
+            by_queue.entry(&transition.job.queue).or_default().push(index);
+        }
+        for (queue, indexes) in by_queue {
+            for part in indexes.chunks(AT_ONCE) {
+                let of_part: Vec<&Transition> =
+                    part.iter().map(|index| &transitions[*index]).collect();
+                let answer = self.apply_to(queue, &of_part).await?;
+                now = answer.now;
+                for job in answer.unblocked {
+                    unblocked.insert((job.queue.clone(), job.seq), job);
+                }
+                for (index, outcome) in part.iter().zip(answer.outcomes) {
+                    outcomes[*index] = Some(outcome);
+                }
+            }
+        }
+        if transitions.is_empty() {
+            now = self.now().await?;
+        }
+        let outcomes: Option<Vec<Applied>> = outcomes.into_iter().collect();
+        let outcomes = outcomes.ok_or_else(|| damaged("an answer", "it ends too early"))?;
+        // A later transition of the same call may have moved one on.
+        Ok(ApplyAnswer { outcomes, unblocked: unblocked.into_values().collect(), now })
+    }
+
+    async fn apply_to(
+        &self,
+        queue: &QueueName,
+        transitions: &[&Transition],
+    ) -> Result<ApplyAnswer, Error> {
+        let mut arguments = Arguments::with_room_for(transitions.len());
+        for transition in transitions {
+            let rest = rest_of(transition);
+            arguments.add(head_of(transition, !rest.is_empty()));
+            if !rest.is_empty() {
+                arguments.add(rest);
+            }
+        }
+        let mut reply = match self.ask(Place::Queue(queue), Script::Apply, arguments).await? {
+            Outcome::Done(reply) => reply,
+            // A queue that was never declared has no jobs.
+            _ => {
+                let now = self.now().await?;
+                let outcomes = transitions.iter().map(|_| Applied::Gone).collect();
+                return Ok(ApplyAnswer { outcomes, unblocked: Vec::new(), now });
+            }
+        };
+        let now = reply.moment()?;
+        let outcomes = read_outcomes(&mut reply, queue, now)?;
+        let mut unblocked = read_jobs(&mut reply, queue, now, false)?;
+        match self.deliver_from(queue, &mut reply).await {
+            Ok(named) => unblocked.extend(named),
+            // It is done all the same; the sweep tells those it concerns.
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(queue = queue.as_str(), error, "other queues are told later");
+            }
+        }
+        Ok(ApplyAnswer { outcomes, unblocked, now })
+    }
+}
+
+fn head_of(transition: &Transition, has_rest: bool) -> [u8; 42] {
+    let mut head = [0; 42];
+    head[..16].copy_from_slice(transition.job.id.as_bytes());
+    head[16..22].copy_from_slice(&number(transition.guard.version));
+    let (guard, held) = match transition.guard.lease {
+        LeaseGuard::Any => (b'n', None),
+        LeaseGuard::Held(token) => (b'h', Some(token)),
+        LeaseGuard::RunOut(token) => (b'r', Some(token)),
+    };
+    head[22] = guard;
+    head[23..29].copy_from_slice(&held.map_or([0; 6], token));
+    let (target, moment, place) = match &transition.to {
+        Target::Stay { cancel: CancelRequest::Unchanged } => (b's', None, b'-'),
+        Target::Stay { cancel: CancelRequest::Requested } => (b'S', None, b'-'),
+        Target::Pending { due, place } => (
+            b'p',
+            Some(*due),
+            match place {
+                Standing::AtDue => b'd',
+                Standing::Kept => b'k',
+            },
+        ),
+        Target::Ended { end, .. } => (
+            match end {
+                End::Completed => b'c',
+                End::Failed => b'f',
+                End::Cancelled => b'x',
+                End::Expired => b'e',
+            },
+            None,
+            b'-',
+        ),
+        Target::Removed => (b'd', None, b'-'),
+    };
+    head[29] = target;
+    head[30..39].copy_from_slice(&when(moment.unwrap_or(When::Now)));
+    head[39] = place;
+    head[40] = match transition.expiry {
+        Expiry::Unchanged => b'0',
+        Expiry::Dropped => b'1',
+    };
+    head[41] = if has_rest { b'+' } else { b'-' };
+    debug_assert_eq!(NONE.len() + 1, 9);
+    head
+}
+
+/// What a transition writes besides.
+fn rest_of(transition: &Transition) -> Vec<u8> {
+    let mut rest = Vec::new();
+    let mut put = |letter: u8, bytes: &[u8]| {
+        rest.push(letter);
+        put_bytes(&mut rest, bytes);
+    };
+    if let Some(course) = &transition.course {
+        put(b'c', &course.encode().unwrap_or_default());
+    }
+    if let Some(payload) = &transition.payload {
+        put(b'p', payload.as_slice());
+    }
+    if let Target::Ended { result: Some(result), .. } = &transition.to {
+        put(b'r', result.as_slice());
+    }
+    rest
+}
+
+fn read_outcomes(
+    reply: &mut Reply,
+    queue: &QueueName,
+    now: Timestamp,
+) -> Result<Vec<Applied>, Error> {
+    let letters = reply.bytes()?;
+    let mut told = reply.list()?;
+    let mut outcomes = Vec::with_capacity(letters.len());
+    for letter in letters {
+        outcomes.push(match letter {
+            b'a' => Applied::Applied,
+            b'g' => Applied::Gone,
+            b's' => {
+                let mut piece = told.list()?;
+                piece.number()?;
+                let job = read_jobs(&mut piece, queue, now, false)?.pop();
+                Applied::Stale(Box::new(
+                    job.ok_or_else(|| damaged("an answer", "a job is missing"))?,
+                ))
+            }
+            b'k' => {
+                let mut piece = told.list()?;
+                piece.number()?;
+                let by = read_id(&piece.bytes()?)?;
+                let key = DedupKey::new(piece.text()?)
+                    .map_err(|error| damaged("a deduplication key", error))?;
+                Applied::KeyTaken { key, by }
+            }
+            _ => return Err(damaged("an answer", "there is no such outcome")),
+        });
+    }
+    Ok(outcomes)
+}

@@ -1,0 +1,41 @@
+//! Leasing the first jobs that can start (rules O1 to O4, L1, G1 to G5).
+
+use std::sync::Arc;
+
+use windlass_core::Error;
+use windlass_core::backend::{Again, Ask, Dequeued};
+
+use super::encode::{length, to_moment};
+use super::{Arguments, Place, Script, Store, read_jobs};
+use crate::error::damaged;
+
+/// How many jobs one call leases at most.
+const MAX_JOBS: u32 = 10_000;
+
+impl Store {
+    /// Leases the first jobs of a queue.
+    pub(crate) async fn dequeue(&self, ask: &Ask) -> Result<Dequeued, Error> {
+        let mut arguments = Arguments::with_room_for(4);
+        arguments
+            .add(ask.worker.as_bytes())
+            .add_number(ask.max.min(MAX_JOBS))
+            .add(length(ask.lease))
+            .add(self.known_declaration(&ask.queue));
+        let mut reply = self.call(Place::Queue(&ask.queue), Script::Dequeue, arguments).await?;
+        let now = reply.moment()?;
+        let when = reply.bytes()?;
+        let again = match when.split_first() {
+            Some((b'n', _)) => Again::Now,
+            Some((b'a', moment)) => Again::At(to_moment(moment)),
+            Some((b'e', _)) => Again::OnNotice,
+            _ => return Err(damaged("an answer", "it does not say when to ask again")),
+        };
+        let (declared, stored) = (reply.bytes()?, reply.optional()?);
+        let spec = match self.spec(&ask.queue, declared, stored)? {
+            Some(spec) => spec,
+            None => Arc::new(self.read_declaration(&ask.queue).await?),
+        };
+        let jobs = read_jobs(&mut reply, &ask.queue, now, true)?;
+        Ok(Dequeued { jobs, spec, now, again })
+    }
+}

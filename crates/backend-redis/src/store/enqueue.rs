@@ -1,0 +1,362 @@
+//! New jobs (rules E1 to E5, N1).
+//!
+//! A batch of one queue that names no job of another is one call. Any other batch is
+//! carried out queue by queue, and a dependency between two queues in steps, each of
+//! which leaves something that is right and that the sweep completes
+//! (`scripts/shared/graph.lua`): the dependency learns that somebody will depend on it,
+//! and is kept from then on; then the dependent is stored, in doubt; then the dependency
+//! learns that it is, and says how it stands now.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use windlass_core::Error;
+use windlass_core::backend::{EnqueueAnswer, Enqueued, Refusal};
+use windlass_core::model::{Job, JobId, JobRef, NewJob, QueueName, State, Timestamp};
+
+use super::encode::to_moment;
+use super::queues::UNKNOWN;
+use super::reply::Reply;
+use super::{Arguments, Outcome, Place, Script, Store, read_jobs};
+use crate::error::damaged;
+use crate::record::{Stands, Surroundings, entry};
+
+/// What a script has made of a batch of one queue.
+pub(super) enum Batch {
+    Stored { outcomes: Vec<Enqueued>, unblocked: Vec<Job>, now: Timestamp },
+    Refused { index: usize, why: Refusal },
+}
+
+impl Store {
+    /// Stores new jobs.
+    pub(crate) async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<EnqueueAnswer, Error> {
+        let Some(first) = jobs.first() else {
+            let now = self.now().await?;
+            return Ok(EnqueueAnswer::Stored { outcomes: Vec::new(), unblocked: Vec::new(), now });
+        };
+        let queue = first.queue.clone();
+        if jobs.iter().all(|job| job.queue == queue && names_its_queue_only(job)) {
+            let all: Vec<&NewJob> = jobs.iter().collect();
+            return Ok(match self.store_batch(&queue, &all, &[]).await? {
+                Batch::Stored { outcomes, unblocked, now } => {
+                    EnqueueAnswer::Stored { outcomes, unblocked, now }
+                }
+                Batch::Refused { index, why } => EnqueueAnswer::Refused { index, why, jobs },
+            });
+        }
+        self.enqueue_across(jobs).await
+    }
+
+    /// Stores jobs of one queue, all or none.
+    async fn store_batch(
+        &self,
+        queue: &QueueName,
+        jobs: &[&NewJob],
+        around: &[Surroundings],
+    ) -> Result<Batch, Error> {
+        let arguments = arguments_of(jobs, around)?;
+        match self.ask(Place::Queue(queue), Script::Enqueue, arguments).await? {
+            Outcome::Done(mut reply) => {
+                let now = reply.moment()?;
+                let outcomes = read_outcomes(&mut reply, queue, now)?;
+                let unblocked = read_jobs(&mut reply, queue, now, false)?;
+                Ok(Batch::Stored { outcomes, unblocked, now })
+            }
+            Outcome::Unknown => {
+                Ok(Batch::Refused { index: 0, why: Refusal::UnknownQueue(queue.clone()) })
+            }
+            Outcome::Other(_, mut reply) => {
+                let (index, why) = read_refusal(&mut reply, jobs)?;
+                Ok(Batch::Refused { index, why })
+            }
+        }
+    }
+
+    async fn enqueue_across(&self, jobs: Vec<NewJob>) -> Result<EnqueueAnswer, Error> {
+        // As much as can be is found out before anything is stored.
+        let around = match self.look_around(&jobs).await? {
+            Ok(around) => around,
+            Err((index, why)) => return Ok(EnqueueAnswer::Refused { index, why, jobs }),
+        };
+        let mut outcomes: Vec<Option<Enqueued>> = vec![None; jobs.len()];
+        let mut unblocked = Vec::new();
+        let mut now = UNKNOWN;
+        let groups = groups(&jobs);
+        for (queue, indexes) in &groups {
+            let batch: Vec<&NewJob> = indexes.iter().map(|index| &jobs[*index]).collect();
+            let around: Vec<_> = indexes.iter().map(|index| around[*index].clone()).collect();
+            match self.store_batch(queue, &batch, &around).await? {
+                Batch::Stored { outcomes: of_batch, unblocked: named, now: at } => {
+                    now = at;
+                    unblocked.extend(named);
+                    for (index, outcome) in indexes.iter().zip(of_batch) {
+                        outcomes[*index] = Some(outcome);
+                    }
+                }
+                // Somebody has changed something since.
+                Batch::Refused { index, why } => {
+                    self.unlink(queue, &batch).await?;
+                    return Ok(EnqueueAnswer::Refused { index: indexes[index], why, jobs });
+                }
+            }
+        }
+        // Dependencies in other queues are asked now that their dependents are stored,
+        // and what was noted for those that are not is taken back.
+        for (queue, indexes) in &groups {
+            let abroad: Vec<usize> = indexes
+                .iter()
+                .copied()
+                .filter(|index| !abroad_of(&jobs[*index]).is_empty())
+                .collect();
+            let is_stored = |index: &usize| outcomes[*index] == Some(Enqueued::Stored);
+            let (stored, others): (Vec<_>, Vec<_>) = abroad.into_iter().partition(is_stored);
+            let ids: Vec<JobId> = stored.into_iter().map(|index| jobs[index].id).collect();
+            unblocked.extend(self.settle_doubts(queue, &ids).await?);
+            let others: Vec<&NewJob> = others.into_iter().map(|index| &jobs[index]).collect();
+            self.unlink(queue, &others).await?;
+        }
+        let unblocked = self.look_again(unblocked).await?;
+        let outcomes: Option<Vec<Enqueued>> = outcomes.into_iter().collect();
+        let outcomes = outcomes.ok_or_else(|| damaged("an answer", "it ends too early"))?;
+        Ok(EnqueueAnswer::Stored { outcomes, unblocked, now })
+    }
+
+    /// Jobs that were named to be decided about, as they stand now: some of them were
+    /// changed since, when others of the batch were stored.
+    async fn look_again(&self, named: Vec<Job>) -> Result<Vec<Job>, Error> {
+        let mut by_queue: BTreeMap<QueueName, BTreeSet<JobId>> = BTreeMap::new();
+        for job in named {
+            by_queue.entry(job.queue).or_default().insert(job.id);
+        }
+        let mut found = Vec::new();
+        for (queue, ids) in by_queue {
+            let ids: Vec<JobId> = ids.into_iter().collect();
+            let mut jobs = self.read(&queue, &ids, false).await?.0;
+            jobs.retain(|job| job.state == State::Blocked);
+            jobs.sort_unstable_by_key(|job| job.seq);
+            found.extend(jobs);
+        }
+        Ok(found)
+    }
+
+    /// Finds how the jobs stand that those of a batch name, or why the batch cannot be
+    /// stored. Dependencies in other queues are kept from now on.
+    async fn look_around(
+        &self,
+        jobs: &[NewJob],
+    ) -> Result<Result<Vec<Surroundings>, (usize, Refusal)>, Error> {
+        let fresh = match self.which_are_new(jobs).await? {
+            Ok(fresh) => fresh,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let of_batch: HashSet<JobRef> = fresh
+            .iter()
+            .map(|index| JobRef { queue: jobs[*index].queue.clone(), id: jobs[*index].id })
+            .collect();
+        let mut around = vec![Surroundings::default(); jobs.len()];
+        for index in &fresh {
+            let job = &jobs[*index];
+            if let Some(parent) = &job.parent {
+                let found = self.read(&parent.job.queue, &[parent.job.id], false).await?.0;
+                let is_current = found.first().is_some_and(|found| {
+                    found.state == State::Active
+                        && found.lease.is_some_and(|lease| lease.token == parent.token)
+                });
+                if !is_current {
+                    return Ok(Err((*index, Refusal::StaleParent(parent.job.clone()))));
+                }
+            }
+            around[*index].needs = vec![Stands::Here; job.depends_on.len()];
+            for (at, dependency) in job.depends_on.iter().enumerate() {
+                let mut letter = b'o';
+                if !of_batch.contains(dependency) {
+                    let (queue, id) = (&dependency.queue, [dependency.id]);
+                    let letters =
+                        self.link_jobs(queue, &job.queue, job.id, &id, Noting::Ask).await?;
+                    letter = letters.first().copied().unwrap_or(b'-');
+                    if letter == b'-' {
+                        let why = Refusal::UnknownDependency(dependency.clone());
+                        return Ok(Err((*index, why)));
+                    }
+                }
+                if dependency.queue != job.queue {
+                    around[*index].needs[at] = Stands::Elsewhere(letter);
+                }
+            }
+        }
+        for index in &fresh {
+            let job = &jobs[*index];
+            for (queue, positions) in abroad_of(job) {
+                let there: Vec<usize> = positions
+                    .into_iter()
+                    .filter(|at| !of_batch.contains(&job.depends_on[*at]))
+                    .collect();
+                if there.is_empty() {
+                    continue;
+                }
+                let ids: Vec<JobId> = there.iter().map(|at| job.depends_on[*at].id).collect();
+                let letters = self.link_jobs(queue, &job.queue, job.id, &ids, Noting::Will).await?;
+                for (at, letter) in there.into_iter().zip(letters) {
+                    around[*index].needs[at] = Stands::Elsewhere(letter);
+                }
+            }
+        }
+        Ok(Ok(around))
+    }
+
+    /// The places of those jobs of a batch that will be stored.
+    async fn which_are_new(
+        &self,
+        jobs: &[NewJob],
+    ) -> Result<Result<Vec<usize>, (usize, Refusal)>, Error> {
+        let mut letters = vec![b'-'; jobs.len()];
+        let mut unknown = Vec::new();
+        for (queue, indexes) in groups(jobs) {
+            let mut arguments = Arguments::with_room_for(indexes.len());
+            for index in &indexes {
+                let job = &jobs[*index];
+                let mut wish = job.id.as_bytes().to_vec();
+                if let Some(dedup) = &job.dedup {
+                    wish.extend_from_slice(dedup.key.as_str().as_bytes());
+                }
+                arguments.add(wish);
+            }
+            match self.ask(Place::Queue(&queue), Script::Peek, arguments).await? {
+                Outcome::Done(mut reply) => {
+                    reply.moment()?;
+                    for (index, letter) in indexes.into_iter().zip(reply.bytes()?) {
+                        letters[index] = letter;
+                    }
+                }
+                _ => unknown.extend(indexes.first().copied()),
+            }
+        }
+        if let Some(index) = unknown.into_iter().min() {
+            return Ok(Err((index, Refusal::UnknownQueue(jobs[index].queue.clone()))));
+        }
+        let (mut ids, mut keys) = (HashSet::new(), HashSet::new());
+        let mut is_new = |index: &usize| {
+            let job = &jobs[*index];
+            letters[*index] == b'-'
+                && !ids.contains(&(&job.queue, job.id))
+                && job.dedup.as_ref().is_none_or(|dedup| keys.insert((&job.queue, &dedup.key)))
+                && ids.insert((&job.queue, job.id))
+        };
+        Ok(Ok((0..jobs.len()).filter(|index| is_new(index)).collect()))
+    }
+}
+
+/// Whether a job names no job of another queue.
+fn names_its_queue_only(job: &NewJob) -> bool {
+    job.parent.as_ref().is_none_or(|parent| parent.job.queue == job.queue)
+        && job.depends_on.iter().all(|dependency| dependency.queue == job.queue)
+}
+
+/// The dependencies of a job in other queues: by queue, their places in the list.
+pub(super) fn abroad_of(job: &NewJob) -> BTreeMap<&QueueName, Vec<usize>> {
+    let mut found: BTreeMap<&QueueName, Vec<usize>> = BTreeMap::new();
+    for (index, dependency) in job.depends_on.iter().enumerate() {
+        if dependency.queue != job.queue {
+            found.entry(&dependency.queue).or_default().push(index);
+        }
+    }
+    found
+}
+
+/// By queue, the places of its jobs in a batch, in the order in which queues are named.
+fn groups(jobs: &[NewJob]) -> Vec<(QueueName, Vec<usize>)> {
+    let mut groups: Vec<(QueueName, Vec<usize>)> = Vec::new();
+    for (index, job) in jobs.iter().enumerate() {
+        match groups.iter_mut().find(|(queue, _)| *queue == job.queue) {
+            Some((_, indexes)) => indexes.push(index),
+            None => groups.push((job.queue.clone(), vec![index])),
+        }
+    }
+    groups
+}
+
+/// The arguments of `scripts/shared/store_jobs.lua`.
+pub(super) fn arguments_of(jobs: &[&NewJob], around: &[Surroundings]) -> Result<Arguments, Error> {
+    let mut arguments = Arguments::with_room_for(2 * jobs.len() + 1);
+    arguments.add_number(jobs.len());
+    let none = Surroundings::default();
+    for (index, job) in jobs.iter().enumerate() {
+        let entry = entry(job, around.get(index).unwrap_or(&none))?;
+        arguments.add(entry.head).add(entry.rest);
+        if let Some(payload) = entry.payload {
+            arguments.add(payload.as_slice());
+        }
+        if let Some(special) = entry.special {
+            arguments.add(special);
+        }
+    }
+    Ok(arguments)
+}
+
+fn read_outcomes(
+    reply: &mut Reply,
+    queue: &QueueName,
+    now: Timestamp,
+) -> Result<Vec<Enqueued>, Error> {
+    let letters = reply.bytes()?;
+    let mut told = reply.list()?;
+    let mut outcomes = Vec::with_capacity(letters.len());
+    for letter in letters {
+        outcomes.push(match letter {
+            b's' => Enqueued::Stored,
+            b'e' => Enqueued::Existing,
+            b'd' => {
+                let mut piece = told.list()?;
+                piece.number()?;
+                let job = read_jobs(&mut piece, queue, now, false)?.pop();
+                let job = job.ok_or_else(|| damaged("an answer", "a job is missing"))?;
+                Enqueued::Duplicate(Box::new(job))
+            }
+            b'h' => {
+                let mut piece = told.list()?;
+                piece.number()?;
+                Enqueued::Held { by: read_id(&piece.bytes()?)?, until: to_moment(&piece.bytes()?) }
+            }
+            _ => return Err(damaged("an answer", "there is no such outcome")),
+        });
+    }
+    Ok(outcomes)
+}
+
+/// Reads why a batch was refused, and because of which of its jobs.
+pub(super) fn read_refusal(reply: &mut Reply, jobs: &[&NewJob]) -> Result<(usize, Refusal), Error> {
+    let letter = reply.bytes()?;
+    let mut place = || -> Result<usize, Error> {
+        Ok(usize::try_from(reply.number()?).unwrap_or(usize::MAX).wrapping_sub(1))
+    };
+    let (index, dependency) = (place()?, place()?);
+    let missing = || damaged("an answer", "there is no such job");
+    let job = jobs.get(index).ok_or_else(missing)?;
+    let why = match letter.as_slice() {
+        b"p" => {
+            let parent = job.parent.as_ref().ok_or_else(missing)?;
+            Refusal::StaleParent(parent.job.clone())
+        }
+        _ => {
+            let dependency = job.depends_on.get(dependency).ok_or_else(missing)?;
+            Refusal::UnknownDependency(dependency.clone())
+        }
+    };
+    Ok((index, why))
+}
+
+/// What is noted with a dependency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noting {
+    /// Nothing: it is only asked how it stands.
+    Ask,
+    /// That a job will depend on it.
+    Will,
+    /// That a job depends on it.
+    Does,
+}
+
+/// Reads the id of a job.
+pub(super) fn read_id(bytes: &[u8]) -> Result<JobId, Error> {
+    let bytes = bytes.try_into().map_err(|_| damaged("the id of a job", "it is not 16 bytes"))?;
+    Ok(JobId::from_bytes(bytes))
+}

@@ -1,0 +1,94 @@
+//! Leases that go on, and what is overdue (rules L2 to L4, R5).
+
+use windlass_core::Error;
+use windlass_core::backend::{Extend, Extended, Overdue, OverduePage, OverduePlace, OverdueQuery};
+use windlass_core::model::{Job, QueueName, Timestamp};
+
+use super::encode::{length, to_moment, token};
+use super::queues::UNKNOWN;
+use super::{Arguments, Place, Script, Store, read_jobs};
+use crate::error::damaged;
+use crate::record::overdue_place;
+
+/// How many jobs a page has at most.
+const MAX_PAGE: u32 = 1000;
+
+impl Store {
+    /// Makes leases last longer.
+    pub(crate) async fn extend(
+        &self,
+        leases: &[Extend],
+    ) -> Result<(Vec<Extended>, Timestamp), Error> {
+        let mut outcomes = vec![Extended::Lost; leases.len()];
+        let mut now = UNKNOWN;
+        let mut queues: Vec<&QueueName> = leases.iter().map(|lease| &lease.job.queue).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        for queue in queues {
+            let of_queue: Vec<usize> =
+                (0..leases.len()).filter(|index| leases[*index].job.queue == *queue).collect();
+            for part in of_queue.chunks(1000) {
+                let mut arguments = Arguments::with_room_for(2 * part.len());
+                for index in part {
+                    let lease = &leases[*index];
+                    let mut wish = Vec::with_capacity(30);
+                    wish.extend_from_slice(lease.job.id.as_bytes());
+                    wish.extend_from_slice(&token(lease.token));
+                    wish.extend_from_slice(&length(lease.lease));
+                    let progress = lease.progress.as_ref().map(|progress| progress.encode());
+                    arguments.add(wish).add(progress.unwrap_or_default());
+                }
+                let place = Place::Queue(queue);
+                let mut reply = self.call(place, Script::Extend, arguments).await?;
+                now = reply.moment()?;
+                for (index, answer) in part.iter().zip(reply.all_bytes()?) {
+                    outcomes[*index] = match answer.split_first() {
+                        Some((b'l', _)) => Extended::Lost,
+                        Some((letter, until)) => Extended::Held {
+                            until: to_moment(until),
+                            cancel_requested: *letter == b'H',
+                        },
+                        None => return Err(damaged("an answer", "an outcome is missing")),
+                    };
+                }
+            }
+        }
+        if leases.is_empty() {
+            now = self.now().await?;
+        }
+        Ok((outcomes, now))
+    }
+
+    /// A page of what is overdue.
+    pub(crate) async fn overdue(&self, query: &OverdueQuery) -> Result<OverduePage, Error> {
+        if query.what == Overdue::Unblocked && query.after.is_none() {
+            self.sweep_graph(&query.queue).await?;
+        }
+        let mut arguments = Arguments::with_room_for(3);
+        arguments
+            .add(match query.what {
+                Overdue::LostLeases => "l",
+                Overdue::Expired => "e",
+                Overdue::Unblocked => "u",
+            })
+            .add(match query.after {
+                Some(place) => overdue_place(place.moment, place.seq).to_vec(),
+                None => Vec::new(),
+            })
+            .add_number(query.limit.clamp(1, MAX_PAGE));
+        let mut reply = self.call(Place::Queue(&query.queue), Script::Overdue, arguments).await?;
+        let now = reply.moment()?;
+        let jobs = read_jobs(&mut reply, &query.queue, now, false)?;
+        let more = reply.number()? == 1;
+        let moment = |job: &Job| match query.what {
+            Overdue::LostLeases => job.lease.map(|lease| lease.until),
+            Overdue::Expired => job.expires,
+            Overdue::Unblocked => Some(Timestamp::EPOCH),
+        };
+        let last = jobs.last().map(|job| OverduePlace {
+            moment: moment(job).unwrap_or(Timestamp::EPOCH),
+            seq: job.seq,
+        });
+        Ok(OverduePage { next: last.filter(|_| more), jobs, now })
+    }
+}

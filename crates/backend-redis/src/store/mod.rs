@@ -1,0 +1,342 @@
+//! The server, and what every call does there: scripts, atomic each.
+
+mod apply;
+mod clean;
+mod dequeue;
+pub(crate) mod encode;
+mod enqueue;
+mod graph;
+mod lease;
+mod link;
+mod listing;
+mod operations;
+mod queues;
+mod repeatables;
+mod reply;
+mod script;
+mod steps;
+mod workers;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::{Cmd, RedisResult};
+use tokio::time::{Instant, sleep};
+use windlass_core::model::{Clock, Job, Limits, QueueName, QueueSpec, Timestamp};
+use windlass_core::{Error, ErrorKind};
+
+use crate::config::RedisConfig;
+use crate::error::{Failure, failure, from_redis};
+use crate::record::Reader;
+use encode::moment;
+use link::{Answer, Link, Request};
+use operations::Operations;
+use reply::Reply;
+
+pub(crate) use script::Script;
+
+/// How long a call that met a passing trouble waits before it is made again, at first
+/// and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// The store, on one connection. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Store {
+    link: Link,
+    prefix: Arc<str>,
+    clock: Clock,
+    replicas: u32,
+    answer_within: Duration,
+    patience: Duration,
+    operations: Operations,
+    specs: Arc<Mutex<HashMap<QueueName, (Vec<u8>, Arc<QueueSpec>)>>>,
+}
+
+/// Where a script works: all its keys are in one place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place<'q> {
+    /// With a queue.
+    Queue(&'q QueueName),
+    /// Where all queues are known.
+    Registry,
+}
+
+/// The arguments of a script behind those that all have.
+#[derive(Debug, Default)]
+pub(crate) struct Arguments {
+    bytes: Vec<Vec<u8>>,
+}
+
+impl Arguments {
+    pub(crate) fn with_room_for(count: usize) -> Self {
+        Self { bytes: Vec::with_capacity(count) }
+    }
+
+    pub(crate) fn add(&mut self, bytes: impl Into<Vec<u8>>) -> &mut Self {
+        self.bytes.push(bytes.into());
+        self
+    }
+
+    pub(crate) fn add_number(&mut self, number: impl ToString) -> &mut Self {
+        self.add(number.to_string())
+    }
+}
+
+impl Store {
+    /// Connects.
+    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, Error> {
+        config.check()?;
+        let store = Self {
+            link: Link::new(config),
+            prefix: config.prefix.as_str().into(),
+            clock: config.clock.clone(),
+            replicas: config.replicas,
+            answer_within: config.answer_within,
+            patience: config.patience,
+            operations: Operations::default(),
+            specs: Arc::default(),
+        };
+        store.link.connection().await.map_err(from_redis)?;
+        store.now().await?;
+        Ok(store)
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// The store's time.
+    pub(crate) async fn now(&self) -> Result<Timestamp, Error> {
+        if let Clock::Manual(clock) = &self.clock {
+            return Ok(clock.now());
+        }
+        self.call(Place::Registry, Script::Clock, Arguments::default()).await?.moment()
+    }
+
+    /// Makes one call, which has happened whole or not at all, and answers what stands
+    /// behind `ok`.
+    ///
+    /// A call whose answer does not come is made again, under the same number: what
+    /// has happened already does not happen twice.
+    async fn call(
+        &self,
+        place: Place<'_>,
+        script: Script,
+        arguments: Arguments,
+    ) -> Result<Reply, Error> {
+        match self.ask(place, script, arguments).await? {
+            Outcome::Done(reply) => Ok(reply),
+            Outcome::Unknown => Err(match place {
+                Place::Queue(queue) => Error::unknown_queue(queue),
+                Place::Registry => crate::error::damaged("an answer", "it is of no queue"),
+            }),
+            Outcome::Other(status, _) => Err(crate::error::damaged("an answer", status)),
+        }
+    }
+
+    /// The same, where other answers than `ok` are expected.
+    async fn ask(
+        &self,
+        place: Place<'_>,
+        script: Script,
+        arguments: Arguments,
+    ) -> Result<Outcome, Error> {
+        loop {
+            let store = self.clone();
+            let tag = self.tag(place);
+            let arguments = arguments.bytes.clone();
+            // A call that has begun comes to its end, whoever waits for it.
+            let made =
+                self.operations.run(async move { store.make(&tag, script, &arguments).await });
+            let mut reply = Reply::new(made.await?)?;
+            return Ok(match reply.text()?.as_str() {
+                "ok" => Outcome::Done(reply),
+                "unknown" => Outcome::Unknown,
+                // Time has passed over more jobs than one call should do.
+                "more" => continue,
+                status => Outcome::Other(status.to_owned(), reply),
+            });
+        }
+    }
+
+    async fn make(
+        &self,
+        tag: &str,
+        script: Script,
+        arguments: &[Vec<u8>],
+    ) -> Result<redis::Value, Error> {
+        let text = script.text();
+        let operation = text.writes.then(|| self.operations.begin());
+        let mut tail = Cmd::new();
+        tail.arg(text.keys.len());
+        for key in &text.keys {
+            match (*key, &operation) {
+                ("ops", Some(_)) => {
+                    tail.arg(format!("{{{tag}}}:ops:{}", self.operations.client()));
+                }
+                _ => {
+                    tail.arg(format!("{{{tag}}}:{key}"));
+                }
+            }
+        }
+        match &self.clock {
+            Clock::Store => tail.arg(""),
+            Clock::Manual(clock) => tail.arg(&moment(clock.now())[..]),
+        };
+        if let Some(operation) = &operation {
+            tail.arg(operation.slot()).arg(&operation.number()[..]);
+        }
+        for argument in arguments {
+            tail.arg(&argument[..]);
+        }
+        let confirmed_by =
+            (text.writes && self.replicas > 0).then(|| (self.replicas, self.answer_within / 2));
+        let request = |command: &str, script: &str| Request {
+            command: joined(command, script, &tail),
+            key: format!("{{{tag}}}").into_bytes(),
+            confirmed_by,
+        };
+        let mut known = request("EVALSHA", &text.hash);
+        let end = Instant::now() + self.patience;
+        let mut pause = PAUSES.0;
+        loop {
+            let error = match self.attempt(&known).await {
+                Ok(answer) if answer.confirmed >= confirmed_by.map_or(0, |(count, _)| count) => {
+                    return Ok(answer.value);
+                }
+                Ok(_) => {
+                    return Err(Error::new(
+                        ErrorKind::Unavailable,
+                        "too few replicas have confirmed the change in time; it is made on the \
+                         master, and may be lost with it",
+                    ));
+                }
+                Err(error) => error,
+            };
+            match failure(&error) {
+                Failure::UnknownScript => {
+                    // Given whole, it is known from then on.
+                    known = request("EVAL", &text.text);
+                    continue;
+                }
+                Failure::Lasting => return Err(from_redis(error)),
+                Failure::Unclear | Failure::Passing if Instant::now() + pause >= end => {
+                    return Err(from_redis(error));
+                }
+                Failure::Unclear | Failure::Passing => {
+                    tracing::debug!(script = script.name(), %error, "a call is made again");
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn attempt(&self, request: &Request) -> RedisResult<Answer> {
+        let (number, mut connection) = self.link.connection().await?;
+        let answer = connection.send(request).await;
+        if let Err(error) = &answer
+            && (failure(error) == Failure::Unclear || error.code() == Some("READONLY"))
+            && !self.link.is_cluster()
+        {
+            self.link.give_up(number);
+        }
+        answer
+    }
+
+    /// What all keys of a place have in braces: they are in one slot.
+    fn tag(&self, place: Place<'_>) -> String {
+        match place {
+            Place::Queue(queue) => format!("{}:{queue}", self.prefix),
+            Place::Registry => self.prefix.to_string(),
+        }
+    }
+
+    /// Sends empty notices.
+    pub(crate) async fn publish(&self, channel: &str, queues: &[String]) -> Result<(), Error> {
+        for queue in queues {
+            let mut command = redis::cmd("PUBLISH");
+            command.arg(channel).arg(queue);
+            let request = Request { command, key: channel.into(), confirmed_by: None };
+            self.attempt(&request).await.map_err(from_redis)?;
+        }
+        Ok(())
+    }
+
+    /// The declaration of a queue, as it is stored: mostly the last one again.
+    fn spec(
+        &self,
+        queue: &QueueName,
+        declared: Vec<u8>,
+        stored: Option<Vec<u8>>,
+    ) -> Result<Option<Arc<QueueSpec>>, Error> {
+        let mut specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stored) = stored {
+            let spec = Arc::new(queues::read_spec(&stored)?);
+            specs.insert(queue.clone(), (declared, Arc::clone(&spec)));
+            return Ok(Some(spec));
+        }
+        let known = specs.get(queue).filter(|(known, _)| *known == declared);
+        Ok(known.map(|(_, spec)| Arc::clone(spec)))
+    }
+
+    /// Which declaration of a queue is known.
+    fn known_declaration(&self, queue: &QueueName) -> Vec<u8> {
+        let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        specs.get(queue).map(|(declared, _)| declared.clone()).unwrap_or_default()
+    }
+
+    /// Whether a lease that ends may let another job of this queue start, as far as is
+    /// known.
+    pub(crate) fn is_bounded(&self, queue: &QueueName) -> bool {
+        let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        specs
+            .get(queue)
+            .is_none_or(|(_, spec)| spec.limits != Limits::default() || spec.partitions.is_some())
+    }
+}
+
+/// What a script has answered.
+enum Outcome {
+    /// `ok`, and what stands behind it.
+    Done(Reply),
+    /// The queue was never declared.
+    Unknown,
+    /// Something else, and what stands behind it.
+    Other(String, Reply),
+}
+
+fn joined(command: &str, script: &str, tail: &Cmd) -> Cmd {
+    let mut whole = redis::cmd(command);
+    whole.arg(script);
+    for argument in tail.args_iter() {
+        if let redis::Arg::Simple(bytes) = argument {
+            whole.arg(bytes);
+        }
+    }
+    whole
+}
+
+/// Reads jobs and what is kept apart of them.
+fn read_jobs(
+    reply: &mut Reply,
+    queue: &QueueName,
+    now: Timestamp,
+    with_payload: bool,
+) -> Result<Vec<Job>, Error> {
+    let mut reader = Reader::new(queue, now);
+    let mut stored = reply.list()?;
+    let mut jobs = Vec::new();
+    while !stored.is_at_end() {
+        jobs.push(reader.job(stored.bytes()?, with_payload)?);
+    }
+    let mut apart = reply.list()?;
+    while !apart.is_at_end() {
+        let (number, letter, bytes) = (apart.number()?, apart.bytes()?, apart.bytes()?);
+        let job = usize::try_from(number).ok().and_then(|number| jobs.get_mut(number - 1));
+        let job = job.ok_or_else(|| crate::error::damaged("an answer", "there is no such job"))?;
+        Reader::put_apart(job, &letter, bytes)?;
+    }
+    Ok(jobs)
+}

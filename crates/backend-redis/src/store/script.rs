@@ -1,0 +1,150 @@
+//! The scripts, put together from their files.
+//!
+//! A script says in its header which of the shared parts it is made with. The keys it
+//! is given are those that it names as `K.…`: nothing else has to list them.
+
+use std::sync::LazyLock;
+
+/// Declares the scripts of the store.
+macro_rules! scripts {
+    ($($name:ident = $file:literal,)+) => {
+        /// A script on the server.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Script {
+            $($name,)+
+        }
+
+        impl Script {
+            /// Every one.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Its own file.
+            fn file(self) -> &'static str {
+                match self {
+                    $(Self::$name => include_str!(concat!("../../scripts/", $file, ".lua")),)+
+                }
+            }
+
+            /// What it is called.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $file,)+
+                }
+            }
+        }
+    };
+}
+
+scripts! {
+    Apply = "apply",
+    Beat = "beat",
+    Clean = "clean",
+    CleanPending = "clean_pending",
+    Clock = "clock",
+    Declare = "declare",
+    Dequeue = "dequeue",
+    Enqueue = "enqueue",
+    Extend = "extend",
+    Hear = "hear",
+    Heard = "heard",
+    Link = "link",
+    LookAtQueue = "look_at_queue",
+    Overdue = "overdue",
+    Pause = "pause",
+    Peek = "peek",
+    PutRepeatable = "put_repeatable",
+    ReadJobs = "read_jobs",
+    ReadNeeders = "read_needers",
+    ReadNeeds = "read_needs",
+    ReadOutbox = "read_outbox",
+    ReadRegistry = "read_registry",
+    ReadRepeatables = "read_repeatables",
+    ReadSteps = "read_steps",
+    ReadWorkers = "read_workers",
+    RecordStep = "record_step",
+    Register = "register",
+    RemoveRepeatable = "remove_repeatable",
+    Scan = "scan",
+    ScanLabel = "scan_label",
+    Stats = "stats",
+}
+
+/// The parts that scripts share.
+fn shared(name: &str) -> &'static str {
+    match name {
+        "base" => include_str!("../../scripts/shared/base.lua"),
+        "write" => include_str!("../../scripts/shared/write.lua"),
+        "record" => include_str!("../../scripts/shared/record.lua"),
+        "meta" => include_str!("../../scripts/shared/meta.lua"),
+        "partitions" => include_str!("../../scripts/shared/partitions.lua"),
+        "place" => include_str!("../../scripts/shared/place.lua"),
+        "pages" => include_str!("../../scripts/shared/pages.lua"),
+        "dedup" => include_str!("../../scripts/shared/dedup.lua"),
+        "graph" => include_str!("../../scripts/shared/graph.lua"),
+        "remove" => include_str!("../../scripts/shared/remove.lua"),
+        "store_jobs" => include_str!("../../scripts/shared/store_jobs.lua"),
+        _ => "error('there is no such part')",
+    }
+}
+
+/// A script as the server is given it.
+#[derive(Debug)]
+pub(crate) struct Text {
+    /// The whole of it.
+    pub(crate) text: String,
+    /// By which the server knows it once it has seen it.
+    pub(crate) hash: String,
+    /// The names of the keys it is given, in order.
+    pub(crate) keys: Vec<&'static str>,
+    /// Whether it changes anything, so that it is told which operation it is.
+    pub(crate) writes: bool,
+}
+
+static TEXTS: LazyLock<Vec<Text>> =
+    LazyLock::new(|| Script::ALL.iter().map(|script| put_together(*script)).collect());
+
+impl Script {
+    /// The script as the server is given it.
+    pub(crate) fn text(self) -> &'static Text {
+        &TEXTS[self as usize]
+    }
+
+    /// The shared parts that its header names.
+    fn parts(self) -> impl Iterator<Item = &'static str> {
+        let with = self.file().lines().find_map(|line| line.strip_prefix("-- with"));
+        with.unwrap_or_default().split_whitespace()
+    }
+}
+
+fn put_together(script: Script) -> Text {
+    let mut parts: Vec<&'static str> = script.parts().map(shared).collect();
+    parts.push(script.file());
+    let mut keys: Vec<&'static str> = Vec::new();
+    for name in parts.iter().flat_map(|part| keys_in(part)) {
+        if !keys.contains(&name) {
+            keys.push(name);
+        }
+    }
+    let names: Vec<String> =
+        keys.iter().enumerate().map(|(i, key)| format!("{key} = KEYS[{}]", i + 1)).collect();
+    let mut text = format!("local K = {{ {} }}\n", names.join(", "));
+    for part in &parts {
+        // What is said about a script need not be said to the server.
+        for line in part.lines().filter(|line| !line.trim_start().starts_with("--")) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    let hash = redis::Script::new(&text).get_hash().to_owned();
+    Text { text, hash, keys, writes: script.file().contains("once(function") }
+}
+
+/// The names that stand behind `K.`.
+fn keys_in(text: &'static str) -> impl Iterator<Item = &'static str> {
+    text.split("K.").skip(1).zip(text.split("K.")).filter_map(|(rest, before)| {
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let ends = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        let is_part_of_another = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        (ends > 0 && !is_part_of_another).then(|| &rest[..ends])
+    })
+}
