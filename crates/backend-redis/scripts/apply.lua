@@ -1,7 +1,7 @@
 -- Carries out transitions whose guards hold (rules L2, R1, R7, D1, C1, C2).
 -- arguments  4 on, of each its head, and what else it writes if the head says so.
---            Head: id (16); version (6); guard (n none, h held, r run out) and token
---            (6); target: s stay, S stay and asked to stop, p pending, c f x e ended,
+--            Head: id (16); version (6); token (6) and guard (n none, h held, r run
+--            out); target: s stay, S stay and asked to stop, p pending, c f x e ended,
 --            d removed; moment (1, 8) and place (d of that moment, k kept); whether
 --            the expiry is dropped (1); + or -.
 --            What else: letter (c course, p payload, r result), length (4), bytes; …
@@ -11,18 +11,30 @@
 --            unknown: the queue was never declared
 -- why        each transition alone with all that belongs to it; those of one job see
 --            each other
--- with       base write record meta partitions place pages dedup graph remove
+-- with       base write record meta partitions place pages dedup graph remove ends
 local leases, ended, done = {}, {}, {}
+local lives, lives_then, gone = {}, {}, {}
 local has_needed = redis.call('EXISTS', K.needed) == 1
-local ENDED = { c = K.completed, f = K.failed, x = K.cancelled, e = K.expired }
 
 -- What is the same for many jobs is written together.
 local function flush()
     zrem(K.leases, leases)
-    for state, list in pairs(ended) do zadd(ENDED[state], list) end
-    leases, ended, done = {}, {}, {}
+    hset(K.lives, lives, lives_then)
+    for _, state in ipairs({ 'c', 'f', 'x', 'e' }) do
+        if ended[state] then add_ends(state, ended[state]) end
+    end
+    leases, ended, done, lives, lives_then = {}, {}, {}, {}, {}
     flush_records()
     flush_removed()
+end
+
+local function note_end(state, id)
+    local list = ended[state]
+    if not list then
+        list = {}
+        ended[state] = list
+    end
+    list[#list + 1] = NOW .. id
 end
 
 -- Takes a job out of the indexes of the state it is in.
@@ -31,7 +43,7 @@ local function depart(r, id)
     if state == 'a' then
         leases[#leases + 1] = sub(r, 56, 63) .. seq .. id
         if meta.is_partitioned then touch(partition_of(r), -1) end
-    elseif state == 'p' then
+    elseif state == 'p' or state == 'r' then
         detach(r, id)
     elseif state == 'b' then
         zrem_one(K.blocked, seq .. id)
@@ -39,7 +51,7 @@ local function depart(r, id)
         zrem_one(K.doubts, id)
         forget_expiry(r, id)
     else
-        zrem_one(ENDED[state], sub(r, 56, 63) .. seq .. id)
+        drop_end(state)
     end
 end
 
@@ -66,10 +78,10 @@ end
 
 local function holds(r, head)
     if sub(r, 4, 9) ~= sub(head, 17, 22) then return false end
-    local guard = sub(head, 23, 23)
+    local guard = sub(head, 29, 29)
     if guard == 'n' then return true end
-    if sub(r, 1, 1) ~= 'a' or sub(r, 50, 55) ~= sub(head, 24, 29) then return false end
-    return guard == 'h' or sub(r, 56, 63) <= NOW
+    if sub(r, 1, 1) ~= 'a' or sub(r, 50, 55) ~= sub(head, 23, 28) then return false end
+    return guard == 'h' or not is_before(NOW, sub(r, 56, 63))
 end
 
 -- Who else has the key of a job that comes back to life.
@@ -83,8 +95,10 @@ local function taken_by(r, id)
     return nil
 end
 
+-- Whatever is asked of a job, whatever it has.
 local function apply_one(head, rest, told, number)
     local id = sub(head, 1, 16)
+    if done[id] then flush() end
     local r = load(id)
     if not r then return 'g' end
     if not holds(r, head) then
@@ -100,7 +114,6 @@ local function apply_one(head, rest, told, number)
         told[#told + 1] = { number, shown, apart }
         return 's'
     end
-    if done[id] then flush() end
     done[id] = true
     local target, was_ended = sub(head, 30, 30), is_ended(r)
     local flags, apart, run = byte(r, 2), byte(r, 3), run_of(r)
@@ -132,7 +145,7 @@ local function apply_one(head, rest, told, number)
     end
     if target == 'p' then
         due = resolve(sub(head, 31, 31), sub(head, 32, 39))
-        if sub(head, 40, 40) == 'd' or place > due then place = due end
+        if sub(head, 40, 40) == 'd' or is_before(due, place) then place = due end
         if was_ended then
             flags = band(flags, 255 - ASKED)
             if band(apart, RESULT) ~= 0 then
@@ -153,19 +166,58 @@ local function apply_one(head, rest, told, number)
     end
     local new = remake(r, state, flags, apart, place, due, run)
     store(id, new)
-    local list = ended[state]
-    if not list then
-        list = {}
-        ended[state] = list
-    end
-    local n = #list
-    list[n + 1], list[n + 2] = '0', NOW .. sub(r, 10, 17) .. id
+    note_end(state, id)
     if not was_ended then
         if band(flags, DEDUP) ~= 0 then release_key(r, id) end
         count_end(new, id, target == 'c' and 'c' or 'b')
         tell_need(new, id, 'o')
     end
     return 'a'
+end
+
+-- Most transitions are ends of leases, of jobs that nobody else knows: they need no
+-- more than what has become of the job. Answers whether this was one.
+local OTHERS_KNOW = NEEDED + DEDUP + DEPENDS + LABELS
+local KEPT_APART = PAYLOAD + RESULT + COURSE + PROGRESS + STEPS
+local function end_lease(head, rest, life, fixed)
+    local target, id = byte(head, 30), sub(head, 1, 16)
+    local is_removed = target == 100
+    if not life or byte(life) ~= 97 or done[id] or changed[id] ~= nil
+        or not (target == 99 or is_removed or target == 102) or byte(head, 29) ~= 104
+        or sub(life, 4, 15) ~= sub(head, 17, 28) then
+        return false
+    end
+    local flags, apart = byte(life, 2, 3)
+    if band(flags, OTHERS_KNOW) ~= 0 or byte(head, 41) ~= 48
+        or (is_removed and (has_needed or band(apart, KEPT_APART) ~= 0)) then
+        return false
+    end
+    if meta.is_partitioned then touch(text_at(fixed, part_behind(fixed, 44, PARTITION)), -1) end
+    done[id] = true
+    leases[#leases + 1] = sub(life, 16, 23) .. sub(life, 48, 55) .. id
+    if is_removed then
+        gone[#gone + 1] = id
+        removed[#removed + 1] = sub(life, 48, 55)
+        changed[id] = false
+        return true
+    end
+    if rest ~= '' then apart = keep_apart(id, apart, rest) end
+    local n, state = #lives, char(target)
+    lives[n + 1], lives[n + 2] = id,
+        state .. char(flags, apart) .. next_number(sub(life, 4, 9)) .. sub(life, 10, 15) .. NOW
+        .. sub(life, 24)
+    lives_then[id] = life
+    note_end(state, id)
+    return true
+end
+
+-- Jobs that were removed so are gone last of all.
+local function see_them_off()
+    for from = 1, #gone, PIECE do
+        local to = min(from + PIECE - 1, #gone)
+        finally[#finally + 1] = { 'HDEL', K.jobs, unpack(gone, from, to) }
+        finally[#finally + 1] = { 'HDEL', K.lives, unpack(gone, from, to) }
+    end
 end
 
 return once(function()
@@ -181,13 +233,18 @@ return once(function()
             at = at + 1
         end
     end
-    local records = hmget(K.jobs, ids)
-    for i = 1, #ids do
-        changed[ids[i]], original[ids[i]] = records[i], records[i]
-    end
+    local now = hmget(K.lives, ids)
+    local fixed = meta.is_partitioned and hmget(K.jobs, ids) or {}
     local letters, told = {}, {}
-    for i = 1, #heads do letters[i] = apply_one(heads[i], rests[i], told, i) end
+    for i = 1, #heads do
+        if end_lease(heads[i], rests[i], now[i], fixed[i]) then
+            letters[i] = 'a'
+        else
+            letters[i] = apply_one(heads[i], rests[i], told, i)
+        end
+    end
     flush()
+    see_them_off()
     if meta.is_partitioned then judge_touched() end
     local shown, apart = show_named()
     local news = {}

@@ -14,7 +14,7 @@ return once(function()
     for i = 1, #all, 2 do
         if all[i] == ARGV[4] then
             since = sub(all[i + 1], 1, 8)
-        elseif later(sub(all[i + 1], 9, 16), ARGV[6]) <= NOW then
+        elseif not is_before(NOW, later(sub(all[i + 1], 9, 16), ARGV[6])) then
             hdel_one(K.workers, all[i])
         end
     end

@@ -1,14 +1,14 @@
 -- Removes ended jobs of one state for good (rules N5, Q3 and Q4).
 -- arguments  4 the state (c, f, x, e); 5 those that ended until this moment; or 6 all
---            but so many (or nothing); 7 how many at most; 8 behind this place, where
---            a call before this one came to, or nothing
--- answer     ok, ids of those that went, the place, 1 there may be more or 0,
---            messages for other queues
+--            but so many (or nothing); 7 how many at most; 8 behind this page, where a
+--            call before this one came to, or nothing; 9 how many were passed over there
+-- answer     ok, ids of those that went, the page, how many were passed over, 1 there
+--            may be more or 0, messages for other queues
 --            unknown: the queue was never declared
 -- why        a bounded piece: whoever wants more calls again. Those that others still
 --            depend on are passed over; but somebody who was to be stored and to depend
 --            on one, and was not within an hour, never will be.
--- with       base write record meta partitions place pages dedup graph remove
+-- with       base write record meta partitions place pages dedup graph remove ends
 local HOUR = spack('>I4I4', 0, 3600000000)
 
 -- Forgets those that were to depend on a job too long ago. Answers whether that was all.
@@ -24,36 +24,54 @@ end
 
 return once(function()
     if not know_queue() then return { 'unknown' } end
-    local key = ({ c = K.completed, f = K.failed, x = K.cancelled, e = K.expired })[ARGV[4]]
-    local from, to, limit = '-', '+', min(tonumber(ARGV[7]), 500)
-    if ARGV[8] ~= '' then from = '(' .. ARGV[8] end
-    local bound = limit
+    local state, limit = ARGV[4], min(tonumber(ARGV[7]), 500)
+    local passed_over = tonumber(ARGV[9])
     if ARGV[6] ~= '' then
-        local passed_over = 0
-        if ARGV[8] ~= '' then passed_over = redis.call('ZLEXCOUNT', key, '-', '[' .. ARGV[8]) end
-        bound = redis.call('ZCARD', key) - tonumber(ARGV[6]) - passed_over
-    else
-        to = '(' .. ARGV[5] .. HIGH
+        local total = tonumber(redis.call('HGET', K.meta, 'e' .. state) or '0')
+        limit = min(limit, total - tonumber(ARGV[6]) - passed_over)
     end
-    local members = {}
-    if bound > 0 then members = redis.call('ZRANGEBYLEX', key, from, to, 'LIMIT', 0, min(limit, bound)) end
-    local ids = {}
-    for i = 1, #members do ids[i] = sub(members[i], 17) end
-    local records, needed = hmget(K.jobs, ids), hmget(K.needed, ids)
-    local gone, went = {}, {}
-    for i = 1, #ids do
-        if needed[i] and band(byte(records[i], 2), NEEDED) == 0 and forget_promises(ids[i]) then
-            needed[i] = false
+    local from = '[' .. state
+    if ARGV[8] ~= '' then from = '(' .. ARGV[8] end
+    local pages = redis.call('ZRANGEBYLEX', K.end_order, from, '(' .. state .. HIGH, 'LIMIT', 0, 8)
+    local went, taken, last, is_over = {}, {}, ARGV[8], limit <= 0
+    for p = 1, #pages do
+        if is_over or #went >= limit then break end
+        local page, ids, moments = redis.call('HGET', K.ends, pages[p]), {}, {}
+        for at = 1, #page, END do
+            moments[#moments + 1], ids[#ids + 1] = sub(page, at, at + 7), sub(page, at + 8, at + 23)
         end
-        if not needed[i] then
-            gone[#gone + 1], went[#went + 1] = members[i], ids[i]
-            original[ids[i]] = records[i]
-            remove(records[i], ids[i])
+        local records, needed, left = read_records(ids), hmget(K.needed, ids), {}
+        for i = 1, #ids do
+            local r, id = records[i], ids[i]
+            -- An entry may say nothing any more.
+            if r and sub(r, 1, 1) == state and sub(r, 56, 63) == moments[i] and not taken[id] then
+                is_over = is_over or is_before(ARGV[5], moments[i]) or #went >= limit
+                local kept = needed[i]
+                if kept and not is_over and band(byte(r, 2), NEEDED) == 0 and forget_promises(id) then
+                    kept = false
+                end
+                if is_over or kept then
+                    left[#left + 1] = moments[i] .. id
+                    if not is_over then passed_over = passed_over + 1 end
+                else
+                    taken[id] = true
+                    went[#went + 1] = id
+                    load(id)
+                    remove(r, id)
+                end
+            end
         end
+        if #left == 0 then
+            hdel_one(K.ends, pages[p])
+            zrem_one(K.end_order, pages[p])
+        elseif #left < #ids then
+            hset_one(K.ends, pages[p], table.concat(left), page)
+        end
+        if not is_over then last = pages[p] end
     end
-    zrem(key, gone)
+    count_up(K.meta, 'e' .. state, -#went)
     flush_records()
     flush_removed()
-    local place = members[#members] or ARGV[8]
-    return { 'ok', table.concat(went), place, #members == limit and 1 or 0, messages(1000) }
+    local more = #pages > 0 and not is_over and 1 or 0
+    return { 'ok', table.concat(went), last, passed_over, more, messages(1000) }
 end)

@@ -15,19 +15,18 @@ return once(function()
     fields[9] = nil
     local limit, went, is_over = tonumber(ARGV[6]), {}, false
     for i, page in ipairs(hmget(K.pages, fields)) do
-        local ids = {}
-        for at = 2, #page, 16 do ids[#ids + 1] = sub(page, at, at + 15) end
-        for j, r in ipairs(hmget(K.jobs, ids)) do
+        local ids = ids_in(page)
+        for j, r in ipairs(read_records(ids)) do
             if r and sub(r, 10, 15) == spack('>I6', sunpack('>I6', fields[i]) * PAGE + j) then
-                if sub(r, 42, 49) > ARGV[5] or #went >= limit then
+                if is_before(ARGV[5], sub(r, 42, 49)) or #went >= limit then
                     is_over = true
                     break
                 end
-                local is_due = sub(r, 34, 41) <= NOW
-                if sub(r, 1, 1) == 'p' and is_due == (ARGV[4] == '1')
+                local is_due = not is_before(NOW, sub(r, 34, 41))
+                if is_pending(r) and is_due == (ARGV[4] == '1')
                     and redis.call('HEXISTS', K.needed, ids[j]) == 0 then
                     went[#went + 1] = ids[j]
-                    original[ids[j]] = r
+                    load(ids[j])
                     detach(r, ids[j])
                     remove(r, ids[j])
                 end

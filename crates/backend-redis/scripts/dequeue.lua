@@ -8,52 +8,143 @@
 --            unknown: the queue was never declared
 -- why        one step and one round trip, however many jobs. What is remembered of
 --            the answer is only which jobs they are: they are still there.
--- with       base write record meta partitions place
-local taken_ids, taken_records = {}, {}
-local run_head
+-- with       base write record meta partitions place pages
+local taken_ids, taken, taken_lives = {}, {}, {}
+-- End of the leases, worker, start.
+local run
 
 -- Leases the jobs behind these ids.
-local function lease(ids, records, until_)
-    local jobs, leases, before = {}, {}, {}
+local function lease(ids, fixed, lives, until_)
+    local set, leases, before = {}, {}, {}
     local n, k = 0, #taken_ids
     for i = 1, #ids do
-        local id, r = ids[i], records[i]
+        local id, s, life = ids[i], fixed[i], lives[i]
         meta.token = meta.token + 1
-        local apart = byte(r, 3)
-        local run, tail = spack('>I6', meta.token) .. run_head, 88
-        if band(apart, RUN) == 0 then
-            tail = 50
-            if band(byte(r, 2), EXPIRES) ~= 0 then forget_expiry(r, id) end
-            apart = apart + RUN
+        local token, new, seq = spack('>I6', meta.token), nil, nil
+        if life then
+            local flags, apart = byte(life, 2, 3)
+            seq = sub(life, 48, 55)
+            if band(flags, EXPIRES) ~= 0 then forget_expiry(compose(s, life), id) end
+            new = 'a' .. char(flags, bor(apart, RUN)) .. next_number(sub(life, 4, 9)) .. token .. run
+                .. sub(life, 48)
+            before[id] = life
+        else
+            local flags, apart = byte(s, 2, 3)
+            seq = sub(s, 4, 11)
+            if band(flags, EXPIRES) ~= 0 then forget_expiry(compose(s, life), id) end
+            new = 'a' .. char(flags, apart + RUN) .. '\0\0\0\0\0\2' .. token .. run .. sub(s, 4, 27)
         end
-        local new = 'a' .. char(byte(r, 2), apart) .. next_number(sub(r, 4, 9)) .. sub(r, 10, 49)
-            .. run .. sub(r, tail)
-        jobs[n + 1], jobs[n + 2] = id, new
-        leases[n + 1], leases[n + 2] = '0', until_ .. sub(r, 10, 17) .. id
+        set[n + 1], set[n + 2] = id, new
+        leases[n + 1], leases[n + 2] = '0', until_ .. seq .. id
         n = n + 2
-        before[id] = r
         k = k + 1
-        taken_ids[k], taken_records[k] = id, new
+        taken_ids[k], taken[2 * k - 1], taken[2 * k] = id, s, new
     end
-    hset(K.jobs, jobs, before)
+    hset(K.lives, set, before)
     zadd(K.leases, leases)
 end
 
-local function lease_plain(free, until_)
-    while #taken_ids < free do
-        local members = redis.call('ZRANGE', K.ready, 0, min(free - #taken_ids, 2000) - 1)
-        if #members == 0 then return end
-        local ids, waiting = {}, {}
-        for i = 1, #members do ids[i] = sub(members[i], 25) end
-        local records = hmget(K.jobs, ids)
-        lease(ids, records, until_)
-        zrem(K.ready, members)
-        for i = 1, #ids do
-            local r = records[i]
-            if is_indexed(r) then waiting[#waiting + 1] = sub(r, 34, 41) .. sub(r, 10, 17) .. ids[i] end
+-- The next jobs of the main line, so many at most, with their places in it; and up to
+-- where it was looked through. It is made of the pages of all jobs, of which some are
+-- others, or gone.
+local LOOKED_THROUGH = 4096
+local function next_in_line(wanted)
+    local ids, fixed, numbers = {}, {}, {}
+    local at, found = meta.front, 0
+    local stop = min(meta.last, at + LOOKED_THROUGH)
+    if meta.in_line == 0 then return ids, fixed, numbers, meta.last end
+    while found < wanted and at < stop do
+        local fields = {}
+        local page = floor(at / PAGE)
+        for i = 0, min(floor((stop - 1) / PAGE) - page, floor((wanted - found) / PAGE) + 1, 63) do
+            fields[i + 1] = spack('>I6', page + i)
         end
-        zrem(K.waiting, waiting)
+        for i, stored in ipairs(hmget(K.pages, fields)) do
+            local first = (page + i - 1) * PAGE
+            local of_page = stored and ids_in(stored) or {}
+            local jobs = hmget(K.jobs, of_page)
+            for j = max(1, at - first + 1), #of_page do
+                local s = jobs[j]
+                if s and byte(s) == 114 and sunpack('>I6', s, 4) == first + j then
+                    if found == wanted then return ids, fixed, numbers, at end
+                    found = found + 1
+                    ids[found], fixed[found], numbers[found] = of_page[j], s, first + j
+                end
+                at = first + j
+            end
+            at = max(at, min(first + PAGE, meta.last))
+            if at >= stop then break end
+        end
     end
+    return ids, fixed, numbers, at
+end
+
+-- Which of the others come before which of the main line, as far as both are wanted:
+-- how many of each.
+local function merged(others, ids, fixed, wanted)
+    local order, i, j = {}, 1, 1
+    while #order < wanted and (others[i] or ids[j]) do
+        local other_first = others[i] ~= nil
+        if other_first and ids[j] then
+            -- Both are unique: rank, then place, then sequence.
+            local a = { sunpack('>I4I4I4I4I4I4', others[i]) }
+            local b = { sunpack('>I4I4I4I4I4I4', PLAIN .. sub(fixed[j], 12, 19) .. sub(fixed[j], 4, 11)) }
+            for k = 1, 6 do
+                if a[k] ~= b[k] then
+                    other_first = a[k] < b[k]
+                    break
+                end
+            end
+        end
+        if other_first then
+            order[#order + 1] = i
+            i = i + 1
+        else
+            order[#order + 1] = -j
+            j = j + 1
+        end
+    end
+    return order, i - 1, j - 1
+end
+
+local function lease_plain(free, until_)
+    local others = redis.call('ZRANGE', K.ready, 0, min(free, 5000) - 1)
+    local ids, fixed, numbers, front = next_in_line(free)
+    if #others == 0 then
+        lease(ids, fixed, hmget(K.lives, ids), until_)
+        meta.front, meta.in_line = front, meta.in_line - #ids
+        return
+    end
+    local order, from_others, from_line = merged(others, ids, fixed, free)
+    local other_ids = {}
+    for i = 1, from_others do other_ids[i] = sub(others[i], 25) end
+    local other_fixed, other_lives = hmget(K.jobs, other_ids), hmget(K.lives, other_ids)
+    local all_ids, all_fixed, all_lives, waiting = {}, {}, {}, {}
+    local lives = hmget(K.lives, ids)
+    for i, at in ipairs(order) do
+        if at > 0 then
+            all_ids[i], all_fixed[i], all_lives[i] = other_ids[at], other_fixed[at], other_lives[at]
+            local r = compose(other_fixed[at], other_lives[at])
+            if is_indexed(r) then waiting[#waiting + 1] = sub(r, 34, 41) .. sub(r, 10, 17) .. all_ids[i] end
+        else
+            all_ids[i], all_fixed[i], all_lives[i] = ids[-at], fixed[-at], lives[-at]
+        end
+    end
+    lease(all_ids, all_fixed, all_lives, until_)
+    -- They are the first there.
+    if from_others > 0 then
+        undo[#undo + 1] = function()
+            for i = 1, from_others do redis.call('ZADD', K.ready, '0', others[i]) end
+        end
+        redis.call('ZREMRANGEBYRANK', K.ready, 0, from_others - 1)
+    end
+    zrem(K.waiting, waiting)
+    if from_line == #ids then
+        meta.front = front
+    elseif from_line > 0 then
+        meta.front = numbers[from_line]
+    end
+    meta.in_line = meta.in_line - from_line
 end
 
 local function lease_heads(free, until_)
@@ -66,18 +157,18 @@ local function lease_heads(free, until_)
         if #heads == 0 then return end
         local ids = {}
         for i = 1, #heads do ids[i] = sub(heads[i], 25, 40) end
-        local records = hmget(K.jobs, ids)
+        local fixed, lives = hmget(K.jobs, ids), hmget(K.lives, ids)
         local lines, waiting, starts, before = {}, {}, {}, #taken_ids
-        lease(ids, records, until_)
+        lease(ids, fixed, lives, until_)
         for i = 1, #ids do
-            local r, id, partition = records[i], ids[i], sub(heads[i], 41)
+            local r, id, partition = compose(fixed[i], lives[i]), ids[i], sub(heads[i], 41)
             lines[i] = line_member(r, id, partition)
             waiting[i] = sub(r, 34, 41) .. sub(r, 10, 17) .. id
             touch(partition, 1)
             if meta.own_starts ~= NO_BOUND then
                 starts[#starts + 1] = '0'
                 starts[#starts + 1] = line_prefix(partition) .. NOW
-                    .. sub(taken_records[before + i], 50, 55)
+                    .. sub(taken[2 * (before + i)], 10, 15)
             end
         end
         zrem(K.lines, lines)
@@ -93,7 +184,7 @@ local function slide_window()
     local horizon = earlier(NOW, meta.period)
     while true do
         local first = redis.call('LINDEX', K.starts, 0)
-        if not first or sub(first, 1, 8) > horizon then return first end
+        if not first or is_before(horizon, sub(first, 1, 8)) then return first end
         redis.call('LPOP', K.starts)
         undo[#undo + 1] = function() redis.call('LPUSH', K.starts, first) end
         meta.in_window = meta.in_window - sunpack('>I4', first, 9)
@@ -123,7 +214,7 @@ local function room()
 end
 
 local function earliest(a, b)
-    if not a or (b and b < a) then return b end
+    if not a or (b and is_before(b, a)) then return b end
     return a
 end
 
@@ -139,7 +230,7 @@ local function opening()
             local live = redis.call('ZRANGEBYLEX', K.leases, '(' .. NOW .. HIGH, '+', 'LIMIT', 0, 1)[1]
             moment = earliest(moment, live and sub(live, 1, 8))
         end
-    elseif redis.call('EXISTS', K.ready) == 1 then
+    elseif meta.in_line > 0 or redis.call('EXISTS', K.ready) == 1 then
         return NOW
     end
     return moment
@@ -150,16 +241,15 @@ local function again()
     if not moment then return 'e' end
     local free, opens = room()
     if free > 0 then
-        if moment <= NOW then return 'n' end
+        if not is_before(NOW, moment) then return 'n' end
         return 'a' .. moment
     end
     if not opens then return 'e' end
-    if moment > opens then opens = moment end
+    if is_before(opens, moment) then opens = moment end
     return 'a' .. opens
 end
 
-local function answer(when, ids, records)
-    local shown, apart = show(ids, records, FULL)
+local function answer(when, shown, apart)
     local spec = false
     if ARGV[7] ~= meta.declared then spec = redis.call('HGET', K.meta, 's') end
     return { 'ok', NOW, when, meta.declared, spec, shown, apart }
@@ -170,29 +260,32 @@ return once(function()
     if meta.is_paused then return answer('e', {}, {}) end
     if not tick() then return { 'more' } end
     local free = min(tonumber(ARGV[5]), (room()))
+    local token, front, in_line = meta.token, meta.front, meta.in_line
     if free > 0 then
         local until_ = later(NOW, ARGV[6])
-        run_head = until_ .. ARGV[4] .. NOW
-        local first = tonumber(redis.call('HGET', K.meta, 't') or '0')
-        meta.token = first
+        run = until_ .. ARGV[4] .. NOW
         if meta.is_partitioned then
             lease_heads(free, until_)
         else
             lease_plain(free, until_)
         end
-        if #taken_ids > 0 then
-            hset_one(K.meta, 't', meta.token, first)
-            if meta.starts ~= NO_BOUND then
-                redis.call('RPUSH', K.starts, NOW .. spack('>I4', #taken_ids))
-                undo[#undo + 1] = function() redis.call('RPOP', K.starts) end
-                meta.in_window = meta.in_window + #taken_ids
-            end
+        if #taken_ids > 0 and meta.starts ~= NO_BOUND then
+            redis.call('RPUSH', K.starts, NOW .. spack('>I4', #taken_ids))
+            undo[#undo + 1] = function() redis.call('RPOP', K.starts) end
+            meta.in_window = meta.in_window + #taken_ids
         end
         if meta.is_partitioned then judge_touched() end
     end
-    if meta.starts ~= NO_BOUND then hset_one(K.meta, 'w', meta.in_window, meta.window) end
-    local when = again()
-    return answer(when, taken_ids, taken_records), { 'ok', NOW, when, table.concat(taken_ids) }
+    hset(K.meta, { 't', meta.token, 'f', meta.front, 'n', meta.in_line, 'w', meta.in_window },
+        { t = token, f = front, n = in_line, w = meta.window })
+    -- The line was looked through as far as one call should, and there is more of it.
+    if #taken_ids == 0 and free > 0 and meta.in_line > 0 then return { 'more' } end
+    local when, apart = again(), {}
+    for i = 1, #taken_ids do
+        local has = band(byte(taken[2 * i], 3), FULL)
+        if has ~= 0 then show_apart(apart, i, taken_ids[i], has) end
+    end
+    return answer(when, taken, apart), { 'ok', NOW, when, table.concat(taken_ids) }
 end, function(kept)
     -- Which of them are still leased as they were then.
     if kept[1] ~= 'ok' then return kept end
@@ -200,10 +293,11 @@ end, function(kept)
     local ids, records = {}, {}
     for at = 1, #(kept[4] or ''), 16 do
         local id = sub(kept[4], at, at + 15)
-        local r = redis.call('HGET', K.jobs, id)
+        local r = read_record(id)
         if r and sub(r, 1, 1) == 'a' and sub(r, 64, 79) == ARGV[4] then
             ids[#ids + 1], records[#records + 1] = id, r
         end
     end
-    return answer(kept[3], ids, records)
+    local shown, apart = show(ids, records, FULL)
+    return answer(kept[3], shown, apart)
 end)

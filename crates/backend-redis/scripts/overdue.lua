@@ -21,6 +21,6 @@ end
 local found = redis.call('ZRANGEBYLEX', key, from, to, 'LIMIT', 0, limit + 1)
 local ids = {}
 for i = 1, min(limit, #found) do ids[i] = sub(found[i], skip + 1) end
-local records = hmget(K.jobs, ids)
+local records = read_records(ids)
 local shown, apart = show(ids, records, SUMMARY)
 return { 'ok', NOW, shown, apart, #found > limit and 1 or 0 }

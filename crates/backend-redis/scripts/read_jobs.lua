@@ -5,7 +5,7 @@
 -- with       base record
 local ids, found_ids, found = {}, {}, {}
 for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
-for i, r in ipairs(hmget(K.jobs, ids)) do
+for i, r in ipairs(read_records(ids)) do
     if r then
         found_ids[#found_ids + 1], found[#found + 1] = ids[i], r
     end

@@ -20,18 +20,22 @@ local more = #fields == 17
 fields[17] = nil
 local ids, records, last = {}, {}, ''
 for i, page in ipairs(hmget(K.pages, fields)) do
-    local of_page = {}
-    for at = 2, #page, 16 do of_page[#of_page + 1] = sub(page, at, at + 15) end
-    local found = hmget(K.jobs, of_page)
+    local of_page = ids_in(page)
+    local found = read_records(of_page)
     local from, to, step = 1, #found, 1
     if not forwards then from, to, step = #found, 1, -1 end
     local first = sunpack('>I6', fields[i]) * PAGE
     for j = from, to, step do
         local r = found[j]
         if r and sub(r, 10, 15) == spack('>I6', first + j) then
-            local seq = sub(r, 10, 17)
-            local is_behind = after == '' or (forwards and seq > after) or (not forwards and seq < after)
-            if is_behind and string.find(ARGV[4], sub(r, 1, 1), 1, true) then
+            local is_behind = after == ''
+            if forwards then
+                is_behind = is_behind or is_before(after, sub(r, 10, 17))
+            else
+                is_behind = is_behind or is_before(sub(r, 10, 17), after)
+            end
+            local state = is_pending(r) and 'p' or sub(r, 1, 1)
+            if is_behind and string.find(ARGV[4], state, 1, true) then
                 ids[#ids + 1], records[#records + 1] = of_page[j], r
             end
         end

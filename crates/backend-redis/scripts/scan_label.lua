@@ -19,8 +19,8 @@ end
 local all = {}
 for i = 1, #found do all[i] = sub(found[i], -16) end
 local ids, records = {}, {}
-for i, r in ipairs(hmget(K.jobs, all)) do
-    if r and string.find(ARGV[4], sub(r, 1, 1), 1, true) then
+for i, r in ipairs(read_records(all)) do
+    if r and string.find(ARGV[4], is_pending(r) and 'p' or sub(r, 1, 1), 1, true) then
         ids[#ids + 1], records[#records + 1] = all[i], r
     end
 end

@@ -4,7 +4,26 @@
 --            more: time has passed over so many jobs that they take another call
 --            unknown: the queue was never declared
 -- why        the sizes of the indexes are the figures: there is nothing to count
--- with       base write record meta partitions place
+-- with       base write record meta partitions place pages
+-- The place of the first job of the main line, unless that is too far to look for in
+-- one call; and up to where there is none.
+local function first_in_line()
+    local at = meta.front
+    for _ = 1, 100 do
+        local page = redis.call('HGET', K.pages, spack('>I6', floor(at / PAGE)))
+        local first = floor(at / PAGE) * PAGE
+        local ids = page and ids_in(page) or {}
+        local jobs = hmget(K.jobs, ids)
+        for j = at - first + 1, #ids do
+            local s = jobs[j]
+            if s and byte(s) == 114 and sunpack('>I6', s, 4) == first + j then return sub(s, 12, 19), at end
+            at = first + j
+        end
+        at = max(at, min(first + PAGE, meta.last))
+    end
+    return nil, at
+end
+
 return once(function()
     if not know_queue() then return { 'unknown' } end
     -- Only lines of partitions mix who is due with who is not.
@@ -12,6 +31,7 @@ return once(function()
     local until_ = '(' .. NOW .. HIGH
     local function size(key) return redis.call('ZCARD', key) end
     local function passed(key) return redis.call('ZLEXCOUNT', key, '-', until_) end
+    local function ended(state) return tonumber(redis.call('HGET', K.meta, 'e' .. state) or '0') end
     local parked, parked_due = size(K.parked), passed(K.parked)
     local scheduled, waiting = size(K.sched), 0
     if meta.is_partitioned then
@@ -19,14 +39,16 @@ return once(function()
         scheduled = scheduled + size(K.waiting) - waiting
     else
         local due = passed(K.sched)
-        waiting = size(K.ready) + due
+        waiting = size(K.ready) + due + meta.in_line
         scheduled = scheduled - due
     end
     local oldest
     local function older(key)
         local first = redis.call('ZRANGE', key, 0, 0)[1]
         local moment = first and sub(first, 1, 8)
-        if moment and moment <= NOW and (not oldest or moment < oldest) then oldest = moment end
+        if moment and not is_before(NOW, moment) and (not oldest or is_before(moment, oldest)) then
+            oldest = moment
+        end
     end
     older(K.waiting)
     older(K.sched)
@@ -34,19 +56,25 @@ return once(function()
     if not meta.is_partitioned then
         local first = redis.call('ZRANGEBYLEX', K.ready, '[' .. PLAIN, '(' .. PLAIN .. HIGH, 'LIMIT', 0, 1)[1]
         if first then
-            local r = redis.call('HGET', K.jobs, sub(first, 25))
+            local r = read_record(sub(first, 25))
             local moment = sub(first, 9, 16)
-            if not is_indexed(r) and (not oldest or moment < oldest) then oldest = moment end
+            if not is_indexed(r) and (not oldest or is_before(moment, oldest)) then oldest = moment end
         end
+    end
+    if meta.in_line > 0 then
+        local moment, front = first_in_line()
+        if front ~= meta.front then hset_one(K.meta, 'f', front, meta.front) end
+        if not moment then return { 'more' } end
+        if not oldest or is_before(moment, oldest) then oldest = moment end
     end
     local in_window = 0
     if meta.starts ~= NO_BOUND then
         local horizon = earlier(NOW, meta.period)
         for _, start in ipairs(redis.call('LRANGE', K.starts, 0, -1)) do
-            if sub(start, 1, 8) > horizon then in_window = in_window + sunpack('>I4', start, 9) end
+            if is_before(horizon, sub(start, 1, 8)) then in_window = in_window + sunpack('>I4', start, 9) end
         end
     end
     return { 'ok', NOW, size(K.blocked), scheduled + parked - parked_due, waiting + parked_due,
-        size(K.leases), size(K.completed), size(K.failed), size(K.cancelled), size(K.expired),
+        size(K.leases), ended('c'), ended('f'), ended('x'), ended('e'),
         oldest or false, in_window, meta.is_paused and 1 or 0 }
 end)

@@ -272,35 +272,43 @@ impl<'q> Reader<'q> {
         Self { queue, now, last_job_type: None, last_options: None }
     }
 
-    /// A job from its id and record, with the payload if that stands in the record and
-    /// is wanted.
-    pub(crate) fn job(&mut self, stored: Vec<u8>, with_payload: bool) -> Result<Job, Error> {
-        let total = stored.len();
-        let mut cursor = Cursor { rest: &stored };
+    /// A job from the two strings that it is stored in, with the payload if that stands
+    /// there and is wanted.
+    pub(crate) fn job(
+        &mut self,
+        fixed: Vec<u8>,
+        life: &[u8],
+        with_payload: bool,
+    ) -> Result<Job, Error> {
+        let total = fixed.len();
+        let short = || damaged("a job", "it is too short");
+        let (all, id_bytes) = fixed.split_at_checked(total.wrapping_sub(16)).ok_or_else(short)?;
         let mut id = [0; 16];
-        id.copy_from_slice(cursor.take(16)?);
-        let state = cursor.byte()?;
-        let (flags, apart) = (cursor.byte()?, cursor.byte()?);
-        let version = to_number(cursor.take(6)?);
-        let seq = to_number(cursor.take(8)?);
+        id.copy_from_slice(id_bytes);
+        let mut cursor = Cursor { rest: all };
+        cursor.take(27)?;
         let base = to_signed(cursor.take(8)?);
-        let (place, due) = (cursor.moment()?, cursor.moment()?);
         let enqueued_at = cursor.moment()?;
+
+        let mut life = Cursor { rest: life };
+        let state = life.byte()?;
+        let (flags, apart) = (life.byte()?, life.byte()?);
+        let version = to_number(life.take(6)?);
+        let token = Token(to_number(life.take(6)?));
+        let until = life.moment()?;
+        let mut worker = [0; 16];
+        worker.copy_from_slice(life.take(16)?);
+        let started_at = to_moment_or_none(life.take(8)?).filter(|_| apart & apart::RUN != 0);
+        let seq = to_number(life.take(8)?);
+        let (place, due) = (life.moment()?, life.moment()?);
         let state = self.state(state, due)?;
-        let (mut lease, mut started_at, mut finished_at) = (None, None, None);
-        if apart & apart::RUN != 0 {
-            let token = Token(to_number(cursor.take(6)?));
-            let until = cursor.moment()?;
-            let mut worker = [0; 16];
-            worker.copy_from_slice(cursor.take(16)?);
-            started_at = to_moment_or_none(cursor.take(8)?);
-            match state {
-                State::Active => {
-                    lease = Some(Lease { token, until, worker: WorkerId::from_bytes(worker) });
-                }
-                state if state.is_terminal() => finished_at = Some(until),
-                _ => {}
+        let (mut lease, mut finished_at) = (None, None);
+        match state {
+            State::Active => {
+                lease = Some(Lease { token, until, worker: WorkerId::from_bytes(worker) });
             }
+            state if state.is_terminal() => finished_at = Some(until),
+            _ => {}
         }
         let expires = match flags & flag::EXPIRES {
             0 => None,
@@ -334,11 +342,11 @@ impl<'q> Reader<'q> {
                 serde_json::from_slice(bytes).map_err(|error| unreadable("a job's keys", &error))?
             }
         };
-        let payload_at = total - cursor.rest.len();
+        let payload_at = total - 16 - cursor.rest.len();
         let is_inline = apart & apart::PAYLOAD == 0;
         let payload = (with_payload && is_inline).then(|| {
             // The bytes are kept as they came: nothing is copied.
-            Payload::from(bytes_behind(stored, payload_at))
+            Payload::from(bytes_between(fixed, payload_at, total - 16))
         });
         Ok(Job {
             id: JobId::from_bytes(id),
@@ -402,8 +410,8 @@ impl<'q> Reader<'q> {
     fn state(&self, letter: u8, due: Timestamp) -> Result<State, Error> {
         Ok(match letter {
             b'b' => State::Blocked,
-            b'p' if due > self.now => State::Scheduled,
-            b'p' => State::Waiting,
+            b'p' | b'r' if due > self.now => State::Scheduled,
+            b'p' | b'r' => State::Waiting,
             b'a' => State::Active,
             b'c' => State::Completed,
             b'f' => State::Failed,
@@ -439,8 +447,8 @@ impl<'q> Reader<'q> {
     }
 }
 
-fn bytes_behind(all: Vec<u8>, from: usize) -> Vec<u8> {
-    let mut all = all;
+fn bytes_between(mut all: Vec<u8>, from: usize, to: usize) -> Vec<u8> {
+    all.truncate(to);
     all.drain(..from);
     all
 }

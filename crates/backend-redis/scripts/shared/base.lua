@@ -48,9 +48,23 @@ local function sum(a, b)
     return spack('>I4I4', hi, lo)
 end
 
--- A number of 6 bytes and the next one.
+-- Whether moment a is before b. Lua compares texts by the server's locale, which is
+-- not by their bytes.
+local function is_before(a, b)
+    local ah, al = sunpack('>I4I4', a)
+    local bh, bl = sunpack('>I4I4', b)
+    return ah < bh or (ah == bh and al < bl)
+end
+
+-- The number of 6 bytes that follows one; few are asked for again and again.
+local following = {}
 local function next_number(n)
-    return spack('>I6', sunpack('>I6', n) + 1)
+    local found = following[n]
+    if not found then
+        found = spack('>I6', sunpack('>I6', n) + 1)
+        following[n] = found
+    end
+    return found
 end
 
 -- The store's time: what the caller's manual clock says, or the server's.
@@ -66,7 +80,7 @@ end
 local function resolve(kind, value)
     if kind == 'n' then return NOW end
     if kind == 'a' then return later(NOW, value) end
-    if value < NOW then return NOW end
+    if is_before(value, NOW) then return NOW end
     return value
 end
 

@@ -7,7 +7,7 @@ local function holder_of(key)
     local found = redis.call('HGET', K.dedup, key)
     if not found then return nil end
     local is_live, held = sub(found, 17, 17) == '1', sub(found, 18, 25)
-    if not is_live and held <= NOW then return nil end
+    if not is_live and not is_before(NOW, held) then return nil end
     return sub(found, 1, 16), is_live, held
 end
 
@@ -18,7 +18,7 @@ local function take_key(key, id, held)
         zrem_one(K.held, passed[i])
         local other = sub(passed[i], 9)
         local found = redis.call('HGET', K.dedup, other)
-        if found and sub(found, 17, 17) == '0' and sub(found, 18, 25) <= NOW then
+        if found and sub(found, 17, 17) == '0' and not is_before(NOW, sub(found, 18, 25)) then
             hdel_one(K.dedup, other)
         end
     end
@@ -34,7 +34,7 @@ local function release_key(r, id)
     local found = redis.call('HGET', K.dedup, key)
     if not found or sub(found, 1, 17) ~= id .. '1' then return end
     local held = sub(found, 18, 25)
-    if held > NOW then
+    if is_before(NOW, held) then
         hset_one(K.dedup, key, id .. '0' .. held, found)
         zadd_one(K.held, held .. key)
     else

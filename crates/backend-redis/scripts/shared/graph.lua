@@ -15,17 +15,33 @@
 -- `outbox`: by c, dependency, dependent: how it ended, and the dependent's queue; by
 -- n, dependency, dependent: l (live), o (over) or g (gone), the dependent's version,
 -- and the dependency's queue.
-local changed, changed_list, original = {}, {}, {}
+local changed, changed_list, fixed_before, life_before = {}, {}, {}, {}
 local named, named_set = {}, {}
 
 -- The record of a job as this script has left it so far; false if there is none.
 local function load(id)
     local r = changed[id]
     if r == nil then
-        r = redis.call('HGET', K.jobs, id)
-        changed[id], original[id] = r, r
+        local fixed, life = redis.call('HGET', K.jobs, id), redis.call('HGET', K.lives, id)
+        r = compose(fixed, life)
+        changed[id], fixed_before[id], life_before[id] = r, fixed, life
     end
     return r
+end
+
+-- Loads many at once.
+local function load_all(ids)
+    local fixed, lives = hmget(K.jobs, ids), hmget(K.lives, ids)
+    local records = {}
+    for i = 1, #ids do
+        local id = ids[i]
+        if changed[id] == nil then
+            changed[id] = compose(fixed[i], lives[i])
+            fixed_before[id], life_before[id] = fixed[i], lives[i]
+        end
+        records[i] = changed[id]
+    end
+    return records
 end
 
 local dirty = {}
@@ -40,23 +56,29 @@ end
 -- Writes the records that were changed.
 local function flush_records()
     if #changed_list == 0 then return end
-    local set, gone, n = {}, {}, 0
+    local fixed, lives, gone, fixed_then, lives_then = {}, {}, {}, {}, {}
     for i = 1, #changed_list do
         local id = changed_list[i]
-        local r = changed[id]
-        if r then
-            set[n + 1], set[n + 2] = id, r
-            n = n + 2
-        elseif original[id] then
+        local r, before, life = changed[id], fixed_before[id], life_before[id]
+        fixed_then[id], lives_then[id] = before, life
+        if not r then
             gone[#gone + 1] = id
+        else
+            if before or sub(r, 4, 9) ~= FIRST_VERSION then
+                lives[#lives + 1], lives[#lives + 2] = id, life_of(r)
+            end
+            -- That it stands in the main line is all that is ever changed of its state.
+            if not before or sub(before, 44) ~= sub(r, tail_at(r))
+                or (sub(before, 1, 1) == 'r' and sub(r, 1, 1) ~= 'r') then
+                fixed[#fixed + 1], fixed[#fixed + 2] = id, fixed_of(r)
+            end
         end
+        changed[id], fixed_before[id], life_before[id] = nil, nil, nil
     end
-    hset(K.jobs, set, original)
-    hdel(K.jobs, gone, original)
-    for i = 1, #changed_list do
-        local id = changed_list[i]
-        original[id] = changed[id]
-    end
+    hset(K.jobs, fixed, fixed_then)
+    hset(K.lives, lives, lives_then)
+    hdel(K.jobs, gone, fixed_then)
+    hdel(K.lives, gone, lives_then)
     changed_list, dirty = {}, {}
 end
 
@@ -128,7 +150,7 @@ local function hear_need(dependency, id, queue, what, version)
     local state = redis.call('HGET', K.needer_state, dependency .. id)
     -- One that was removed and stored anew knows nothing of it. What is older than
     -- what was heard last says nothing.
-    if not state or (what ~= 'g' and sub(state, 3, 8) > version) then return end
+    if not state or (what ~= 'g' and sunpack('>I6', state, 3) > sunpack('>I6', version)) then return end
     local was_live = sub(state, 2, 2) == '1'
     if what == 'g' then
         hdel_one(K.needer_state, dependency .. id)
@@ -214,7 +236,7 @@ end
 local function show_named()
     local ids, records = {}, {}
     for i = 1, #named do
-        local r = changed[named[i]]
+        local r = load(named[i])
         if r and sub(r, 1, 1) == 'b' then
             ids[#ids + 1] = named[i]
             records[#records + 1] = r

@@ -1,7 +1,7 @@
--- Every job by its enqueue sequence: 64 ids in a page, each at its place; `pages` has
+-- Every job by its enqueue sequence: 32 ids in a page, each at its place; `pages` has
 -- how many of them are still stored (1 byte) and the ids (16 each). `page_order` has
 -- which pages there are.
-local PAGE = 64
+local PAGE = 32
 
 -- Notes the ids of jobs that follow the sequence number `last`.
 local function add_to_pages(last, ids)
@@ -32,11 +32,11 @@ local function add_to_pages(last, ids)
     zadd(K.page_order, fresh)
 end
 
--- Notes that jobs with these records are gone.
-local function drop_from_pages(records)
+-- Notes that jobs with these sequence numbers are gone.
+local function drop_from_pages(sequences)
     local order, counts = {}, {}
-    for i = 1, #records do
-        local field = spack('>I6', floor((sunpack('>I6', records[i], 10) - 1) / PAGE))
+    for i = 1, #sequences do
+        local field = spack('>I6', floor((sunpack('>I6', sequences[i]) - 1) / PAGE))
         if not counts[field] then order[#order + 1] = field end
         counts[field] = (counts[field] or 0) + 1
     end
@@ -58,4 +58,11 @@ local function drop_from_pages(records)
     hset(K.pages, set, before)
     hdel(K.pages, gone, before)
     zrem(K.page_order, gone)
+end
+
+-- The ids of a page.
+local function ids_in(page)
+    local ids = {}
+    for at = 2, #page, 16 do ids[#ids + 1] = sub(page, at, at + 15) end
+    return ids
 end

@@ -62,12 +62,12 @@ local function judge_touched()
                 opens, is_fading = again, true
             elseif not closed then
                 local due = sub(head, -8)
-                if due <= NOW then
+                if not is_before(NOW, due) then
                     wanted = sub(head, #prefix + 1, #prefix + 40) .. partition
                 else
                     opens = due
                 end
-            elseif opens < sub(head, -8) then
+            elseif is_before(opens, sub(head, -8)) then
                 opens = sub(head, -8)
             end
         else

@@ -1,4 +1,6 @@
--- Where pending jobs stand. Before they are in line, in `sched`: the moment at which
+-- Where pending jobs stand. Most are due as they are enqueued, with the rank 0: they
+-- stand in the main line, which is nothing but the pages of all jobs from where it was
+-- taken last; their state is r. All others: before they are in line, in `sched`: the moment at which
 -- they are (8), seq, id. Then in `ready`, by order key and id, or in the line of
 -- their partition. `waiting` has, by due moment, those of partitions and those of a
 -- rank other than 0: the others' first is that of `ready`. `parked` has, by due
@@ -33,11 +35,11 @@ end
 local function attach(r, id)
     local moment, due, seq, expires = joins(r), sub(r, 34, 41), sub(r, 10, 17), expiry(r)
     if expires then zadd_one(K.expiring, expires .. seq .. id) end
-    if expires and (expires <= NOW or expires <= due) then
+    if expires and not (is_before(NOW, expires) and is_before(due, expires)) then
         zadd_one(K.parked, due .. seq .. id)
         return
     end
-    if moment <= NOW then
+    if not is_before(NOW, moment) then
         join(r, id)
     else
         zadd_one(K.sched, moment .. seq .. id)
@@ -67,6 +69,10 @@ end
 -- Takes a pending job out of wherever it stands.
 local function detach(r, id)
     local seq = sub(r, 10, 17)
+    if sub(r, 1, 1) == 'r' then
+        count_up(K.meta, 'n', -1)
+        return
+    end
     if not zrem_one(K.sched, joins(r) .. seq .. id)
         and not zrem_one(K.parked, sub(r, 34, 41) .. seq .. id) then
         leave(r, id)
@@ -89,7 +95,7 @@ local function tick()
     if #due > 0 then
         local ids = {}
         for i = 1, #due do ids[i] = sub(due[i], 17) end
-        local records = hmget(K.jobs, ids)
+        local records = read_records(ids)
         zrem(K.sched, due)
         for i = 1, #due do
             if records[i] then join(records[i], ids[i]) end
@@ -100,7 +106,7 @@ local function tick()
         zrem(K.parking, late)
         for i = 1, #late do
             local id = sub(late[i], 17)
-            local r = redis.call('HGET', K.jobs, id)
+            local r = read_record(id)
             if r then park(r, id) end
         end
     end

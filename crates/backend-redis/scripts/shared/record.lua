@@ -1,32 +1,90 @@
--- A job as it is stored: one string.
---   1       state: b blocked, p pending, a active, c completed, f failed,
---           x cancelled, e expired
+-- A job as it is stored, in two strings.
+--
+-- What does not change (`jobs`, by id), is written once:
+--   1       state: r in the main line (see `place`), p pending elsewhere, b blocked
+--   2, 3    flags, as below       4-11  seq
+--   12-19   place                 20-27 due
+--   28-35   base                  36-43 enqueued
+-- and then, each part if its flag says so: expiry (8); partition, with its length in 2;
+-- deduplication key, with its length in 2, held until (8; zeros: not), latest (8); open
+-- and broken dependencies (4 each); labels, with the length of all in 2 and of each in
+-- 2; the rest, of which no script knows anything; and its id (16).
+--
+-- What has become of it since (`lives`, by id), absent before anything has:
+--   1       state: r in the main line, p pending elsewhere, b blocked, a active,
+--           c completed, f failed, x cancelled, e expired
 --   2       flags: 1 asked to stop, 2 others depend on it, 4 aged, 8 expires,
 --           16 partition, 32 deduplication key, 64 dependencies, 128 labels
 --   3       flags: 1 payload, 2 result, 4 course, 8 progress apart; 16 steps,
 --           32 expiry dropped, 64 has run (or ended)
---   4-9     version     10-17 seq      18-25 base
---   26-33   place       34-41 due      42-49 enqueued
---   50-87   if it has run: token (6), end of the lease or of the job (8),
---           worker (16), start (8; zeros: never)
--- and behind that what does not change, each part if its flag says so:
---   expiry (8); partition, with its length in 2; deduplication key, with its length
---   in 2, held until (8; zeros: not), latest (8); open and broken dependencies (4
---   each); labels, with the length of all in 2 and of each in 2;
---   the rest, of which no script knows anything.
+--   4-9     version       10-15 token     16-23 end of the lease, or of the job
+--   24-39   worker        40-47 start (zeros: never)
+--   48-55   seq           56-63 place     64-71 due
+--
+-- Strings of a job end with its id, or have its token or seq at even distances from
+-- their end: Lua knows its strings by a hash of a few of their bytes, and many strings
+-- with the same hash would take it a long time.
+--
+-- Where speed does not matter, both are taken together as one record:
+--   1 state   2, 3 flags   4-9 version   10-17 seq   18-25 base   26-33 place
+--   34-41 due   42-49 enqueued   50-87 if it has run: token, end, worker, start
+--   and behind that the parts from the expiry on.
 local ASKED, NEEDED, AGED, EXPIRES = 1, 2, 4, 8
 local PARTITION, DEDUP, DEPENDS, LABELS = 16, 32, 64, 128
 local PAYLOAD, RESULT, COURSE, PROGRESS = 1, 2, 4, 8
 local STEPS, DROPPED, RUN = 16, 32, 64
+local FIRST_VERSION = '\0\0\0\0\0\1'
+local NEVER_RUN = rep(char(0), 38)
+
+-- The record of what is stored.
+local function compose(fixed, life)
+    if not fixed then return false end
+    if not life then
+        return sub(fixed, 1, 3) .. FIRST_VERSION .. sub(fixed, 4, 11) .. sub(fixed, 28, 35)
+            .. sub(fixed, 12, 27) .. sub(fixed, 36)
+    end
+    local run = ''
+    if band(byte(life, 3), RUN) ~= 0 then run = sub(life, 10, 47) end
+    return sub(life, 1, 9) .. sub(life, 48, 55) .. sub(fixed, 28, 35) .. sub(life, 56, 71)
+        .. sub(fixed, 36, 43) .. run .. sub(fixed, 44)
+end
 
 local function is_ended(r)
     local state = sub(r, 1, 1)
     return state == 'c' or state == 'f' or state == 'x' or state == 'e'
 end
 
+local function is_pending(r)
+    local state = sub(r, 1, 1)
+    return state == 'p' or state == 'r'
+end
+
 local function tail_at(r)
     if band(byte(r, 3), RUN) ~= 0 then return 88 end
     return 50
+end
+
+local function fixed_of(r)
+    return sub(r, 1, 3) .. sub(r, 10, 17) .. sub(r, 26, 41) .. sub(r, 18, 25) .. sub(r, 42, 49)
+        .. sub(r, tail_at(r))
+end
+
+local function life_of(r)
+    local run = NEVER_RUN
+    if band(byte(r, 3), RUN) ~= 0 then run = sub(r, 50, 87) end
+    return sub(r, 1, 9) .. run .. sub(r, 10, 17) .. sub(r, 26, 41)
+end
+
+-- Records by their ids; false for those that are not there.
+local function read_records(ids)
+    local fixed, lives = hmget(K.jobs, ids), hmget(K.lives, ids)
+    local records = {}
+    for i = 1, #ids do records[i] = compose(fixed[i], lives[i]) end
+    return records
+end
+
+local function read_record(id)
+    return compose(redis.call('HGET', K.jobs, id), redis.call('HGET', K.lives, id))
 end
 
 local function has_started(r)
@@ -42,9 +100,9 @@ local function expiry(r)
     return sub(r, at, at + 7)
 end
 
--- Where its part for a flag begins, and how long a part with a length is.
-local function part_at(r, flag)
-    local flags, at = byte(r, 2), tail_at(r)
+-- Where its part for a flag begins, in a record whose parts begin at `at`.
+local function part_behind(r, at, flag)
+    local flags = byte(r, 2)
     if band(flags, EXPIRES) ~= 0 then at = at + 8 end
     if flag == PARTITION then return at end
     if band(flags, PARTITION) ~= 0 then at = at + 2 + sunpack('>I2', r, at) end
@@ -53,6 +111,10 @@ local function part_at(r, flag)
     if flag == DEPENDS then return at end
     if band(flags, DEPENDS) ~= 0 then at = at + 8 end
     return at
+end
+
+local function part_at(r, flag)
+    return part_behind(r, tail_at(r), flag)
 end
 
 local function text_at(r, at)
@@ -104,27 +166,30 @@ local function run_of(r)
     return ''
 end
 
--- What callers are shown of jobs: the records behind their ids, and of what is kept
--- apart the parts that `wanted` has flags for: number of the job, letter, bytes, …
+-- What is kept apart of a job, as far as `wanted` has flags for it: adds the number,
+-- a letter and bytes of each.
 local LETTERS = { { PAYLOAD, 'p' }, { RESULT, 'r' }, { COURSE, 'c' }, { PROGRESS, 'g' } }
 local SUMMARY, FULL = COURSE + PROGRESS, COURSE + PROGRESS + PAYLOAD + RESULT
+local function show_apart(apart, number, id, has)
+    for _, letter in ipairs(LETTERS) do
+        if band(has, letter[1]) ~= 0 then
+            local value = redis.call('HGET', K.blobs, id .. letter[2])
+            if value then
+                local n = #apart
+                apart[n + 1], apart[n + 2], apart[n + 3] = number, letter[2], value
+            end
+        end
+    end
+end
+
+-- What callers are shown of jobs: the two strings of each, and what is kept apart.
 local function show(ids, records, wanted)
     local shown, apart = {}, {}
     for i = 1, #ids do
         local r = records[i]
-        shown[i] = ids[i] .. r
+        shown[2 * i - 1], shown[2 * i] = fixed_of(r), life_of(r)
         local has = band(byte(r, 3), wanted)
-        if has ~= 0 then
-            for _, letter in ipairs(LETTERS) do
-                if band(has, letter[1]) ~= 0 then
-                    local value = redis.call('HGET', K.blobs, ids[i] .. letter[2])
-                    if value then
-                        local n = #apart
-                        apart[n + 1], apart[n + 2], apart[n + 3] = i, letter[2], value
-                    end
-                end
-            end
-        end
+        if has ~= 0 then show_apart(apart, i, ids[i], has) end
     end
     return shown, apart
 end

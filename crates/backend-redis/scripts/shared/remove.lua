@@ -39,7 +39,7 @@ local function remove(r, id)
         or band(byte(r, 2), LABELS) ~= 0 then
         forget_apart(r, id)
     end
-    removed[#removed + 1] = r
+    removed[#removed + 1] = sub(r, 10, 17)
     store(id, false)
 end
 

@@ -116,12 +116,15 @@ local function store_jobs(first)
     local fresh_count = #new_ids
     local last = 0
     if fresh_count > 0 then
-        last = redis.call('HINCRBY', K.meta, 'q', fresh_count) - fresh_count
+        last = meta.last
+        count_up(K.meta, 'q', fresh_count)
         add_to_pages(last, new_ids)
     end
-    local plain_now = not meta.is_partitioned
-    local jobs, ready, n, m = {}, {}, 0, 0
-    local mids = NOW .. NOW .. NOW
+    -- The main line is in the order of the enqueue sequence only as long as the clock
+    -- does not go back.
+    local plain_now = not meta.is_partitioned and not is_before(NOW, meta.last_place)
+    local jobs, n = {}, 0
+    local places = NOW .. NOW .. PLAIN .. NOW
     local linked = {}
     local seq_number = last
     for i = 1, count do
@@ -135,13 +138,11 @@ local function store_jobs(first)
                 and sub(head, 19, 26) == PLAIN then
                 -- Most jobs are like this: due at once and known to nothing else.
                 jobs[n + 1], jobs[n + 2] = id,
-                    'p' .. sub(head, 17, 18) .. '\0\0\0\0\0\1' .. seq .. PLAIN .. mids .. rests[i]
+                    'r' .. sub(head, 17, 18) .. seq .. places .. rests[i] .. id
                 n = n + 2
-                ready[m + 1], ready[m + 2] = '0', PLAIN .. NOW .. seq .. id
-                m = m + 2
             else
                 local due = resolve(sub(head, 27, 27), sub(head, 28, 35))
-                local state, body = 'p', rests[i]
+                local state, body = 'p', rests[i] .. id
                 if special then
                     local flags, parts = byte(head, 17), ''
                     if band(flags, EXPIRES) ~= 0 then
@@ -161,17 +162,20 @@ local function store_jobs(first)
                     if band(flags, LABELS) ~= 0 then parts = parts .. text(special.labels) end
                     body = parts .. body
                 end
-                local r = state .. sub(head, 17, 18) .. '\0\0\0\0\0\1' .. seq .. sub(head, 19, 26)
+                local r = state .. sub(head, 17, 18) .. FIRST_VERSION .. seq .. sub(head, 19, 26)
                     .. due .. due .. NOW .. body
                 for _, label in ipairs(labels_of(r, id)) do zadd_one(K.labels, label) end
-                original[id] = false
+                fixed_before[id], life_before[id] = false, false
                 store(id, r)
                 if state == 'p' then attach(r, id) end
             end
         end
     end
     hset(K.jobs, jobs, {})
-    zadd(K.ready, ready)
+    if n > 0 then
+        count_up(K.meta, 'n', n / 2)
+        if NOW ~= meta.last_place then hset_one(K.meta, 'l', NOW, meta.last_place) end
+    end
 
     -- A dependency may stand behind its dependent in the batch.
     for _, i in ipairs(linked) do
@@ -212,7 +216,6 @@ local function store_jobs(first)
         if letters[i] == 'd' then
             local by = taken[i][1]
             local r = load(by)
-            if not r then r = redis.call('HGET', K.jobs, by) end
             local shown, apart = show({ by }, { r }, SUMMARY)
             told[#told + 1] = { i, shown, apart }
         elseif letters[i] == 'h' then

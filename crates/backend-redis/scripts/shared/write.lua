@@ -84,6 +84,17 @@ local function hdel_one(key, field)
     return before
 end
 
+-- Adds to a counter.
+local function count_up(key, field, difference)
+    if difference == 0 then return end
+    undo[#undo + 1] = function() redis.call('HINCRBY', key, field, -difference) end
+    redis.call('HINCRBY', key, field, difference)
+end
+
+-- What is deleted once all else is written: nothing has to be known of it to take it
+-- back.
+local finally = {}
+
 -- Runs a script's work. An operation that was carried out before (its answer was
 -- lost on the way, and it was sent again) is not carried out twice: its answer is
 -- given again. Operations of a client have numbers, and few are under way at once:
@@ -100,11 +111,12 @@ local function once(work, recall)
     if ok then
         local entry = ARGV[3] .. cmsgpack.pack(kept or answer)
         ok, answer = pcall(function()
-            redis.call('HSET', K.ops, ARGV[2], entry)
+            hset_one(K.ops, ARGV[2], entry, seen)
             -- A client that has gone is forgotten after an hour.
             if not seen or byte(ARGV[3], 8) == 0 then
                 redis.call('PEXPIRE', K.ops, 3600000)
             end
+            for _, command in ipairs(finally) do redis.call(unpack(command)) end
             return answer
         end)
         if ok then return answer end

@@ -8,7 +8,7 @@ use windlass_core::backend::{
 };
 use windlass_core::model::{DedupKey, End, Job, QueueName, Timestamp, When};
 
-use super::encode::{NONE, number, put_bytes, token, when};
+use super::encode::{number, put_bytes, token, when};
 use super::enqueue::read_id;
 use super::queues::UNKNOWN;
 use super::reply::Reply;
@@ -98,8 +98,8 @@ fn head_of(transition: &Transition, has_rest: bool) -> [u8; 42] {
         LeaseGuard::Held(token) => (b'h', Some(token)),
         LeaseGuard::RunOut(token) => (b'r', Some(token)),
     };
-    head[22] = guard;
-    head[23..29].copy_from_slice(&held.map_or([0; 6], token));
+    head[22..28].copy_from_slice(&held.map_or([0; 6], token));
+    head[28] = guard;
     let (target, moment, place) = match &transition.to {
         Target::Stay { cancel: CancelRequest::Unchanged } => (b's', None, b'-'),
         Target::Stay { cancel: CancelRequest::Requested } => (b'S', None, b'-'),
@@ -131,7 +131,6 @@ fn head_of(transition: &Transition, has_rest: bool) -> [u8; 42] {
         Expiry::Dropped => b'1',
     };
     head[41] = if has_rest { b'+' } else { b'-' };
-    debug_assert_eq!(NONE.len() + 1, 9);
     head
 }
 

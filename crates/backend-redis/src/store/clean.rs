@@ -32,13 +32,14 @@ impl Store {
 
     async fn clean_ended(&self, clean: &Clean, until: [u8; 8]) -> Result<Vec<JobId>, Error> {
         let mut removed = Vec::new();
-        let mut place = Vec::new();
+        let mut page = Vec::new();
+        let mut passed_over = 0;
         loop {
             let left = (clean.limit as usize).saturating_sub(removed.len());
             if left == 0 && !removed.is_empty() {
                 return Ok(removed);
             }
-            let mut arguments = Arguments::with_room_for(5);
+            let mut arguments = Arguments::with_room_for(6);
             arguments
                 .add(letters_of(clean.state))
                 .add(until)
@@ -47,11 +48,13 @@ impl Store {
                     CleanWhich::OlderThan(_) => String::new(),
                 })
                 .add_number(left)
-                .add(place.clone());
+                .add(page.clone())
+                .add_number(passed_over);
             let queue = &clean.queue;
             let mut reply = self.call(Place::Queue(queue), Script::Clean, arguments).await?;
             read_ids(&reply.bytes()?, &mut removed)?;
-            place = reply.bytes()?;
+            page = reply.bytes()?;
+            passed_over = reply.number()?;
             let more = reply.number()? == 1;
             self.deliver_from(queue, &mut reply).await?;
             if !more || left == 0 {

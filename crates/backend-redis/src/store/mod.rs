@@ -329,7 +329,8 @@ fn read_jobs(
     let mut stored = reply.list()?;
     let mut jobs = Vec::new();
     while !stored.is_at_end() {
-        jobs.push(reader.job(stored.bytes()?, with_payload)?);
+        let (fixed, life) = (stored.bytes()?, stored.bytes()?);
+        jobs.push(reader.job(fixed, &life, with_payload)?);
     }
     let mut apart = reply.list()?;
     while !apart.is_at_end() {

@@ -31,6 +31,7 @@ impl Store {
                 for (_, record) in read_records(&mut reply)? {
                     records.push(record?);
                 }
+                records.sort_by(|a, b| a.spec.key.cmp(&b.spec.key));
             }
             RepeatablesQuery::Due(limit) => {
                 let mut due = Vec::new();

@@ -81,6 +81,7 @@ fn shared(name: &str) -> &'static str {
         "pages" => include_str!("../../scripts/shared/pages.lua"),
         "dedup" => include_str!("../../scripts/shared/dedup.lua"),
         "graph" => include_str!("../../scripts/shared/graph.lua"),
+        "ends" => include_str!("../../scripts/shared/ends.lua"),
         "remove" => include_str!("../../scripts/shared/remove.lua"),
         "store_jobs" => include_str!("../../scripts/shared/store_jobs.lua"),
         _ => "error('there is no such part')",
