@@ -19,6 +19,9 @@ impl Windlass {
     /// | `memory:` | this process, a fresh one each time | `memory` |
     /// | `sqlite:PATH`, `sqlite://PATH` | the file, created if it is missing | `sqlite` |
     /// | `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, `postgresql://…` | the database; its schema is created if it is missing | `postgres` |
+    /// | `redis://USER:PASSWORD@HOST:PORT/DATABASE`, `rediss://…` with TLS | the server | `redis` |
+    /// | `redis-cluster://USER:PASSWORD@HOST:PORT,HOST:PORT,…` | the cluster that these nodes are of | `redis` |
+    /// | `redis-sentinel://USER:PASSWORD@HOST:PORT,…/MASTER` | the master that these sentinels know | `redis` |
     ///
     /// # Errors
     /// [`Error::Store`](crate::Error::Store): of kind [`ErrorKind::Unsupported`] if no compiled-in
@@ -76,25 +79,34 @@ async fn open(scheme: &str, url: &str) -> Result<Arc<dyn Backend>> {
             let config = windlass_postgres::PostgresConfig::parse(url)?;
             Ok(Arc::new(windlass_postgres::PostgresBackend::connect(config).await?))
         }
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "redis-sentinel"
+        | "rediss-sentinel" => {
+            let config = windlass_redis::RedisConfig::parse(url)?;
+            Ok(Arc::new(windlass_redis::RedisBackend::connect(config).await?))
+        }
         #[cfg(not(feature = "memory"))]
         "memory" => Err(missing("memory")),
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => Err(missing("sqlite")),
         #[cfg(not(feature = "postgres"))]
         "postgres" | "postgresql" => Err(missing("postgres")),
+        #[cfg(not(feature = "redis"))]
+        "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "redis-sentinel"
+        | "rediss-sentinel" => Err(missing("redis")),
         other => {
             let _ = url;
             let other: String = other.chars().take(32).collect();
             let what = format!(
-                "no backend knows URLs that begin with {other:?}; use sqlite:PATH, postgres://… or \
-                 memory:"
+                "no backend knows URLs that begin with {other:?}; use sqlite:PATH, postgres://…, \
+                 redis://… or memory:"
             );
             Err(StoreError::new(ErrorKind::Unsupported, what).into())
         }
     }
 }
 
-#[cfg(not(all(feature = "memory", feature = "sqlite", feature = "postgres")))]
+#[cfg(not(all(feature = "memory", feature = "sqlite", feature = "postgres", feature = "redis")))]
 fn missing(feature: &str) -> windlass_runtime::Error {
     let what = format!(
         "this program was built without the {feature} backend; add the feature {feature:?} to \

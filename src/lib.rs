@@ -38,6 +38,7 @@
 //! | `memory` (default) | jobs in this process, for unit tests | `memory:` |
 //! | `sqlite` (default) | jobs in one file, for several processes | `sqlite:jobs.db` |
 //! | `postgres` | jobs in a database, for several machines | `postgres://user:password@host/database` |
+//! | `redis` | jobs on a Redis or Valkey server, or a cluster of them | `redis://user:password@host` |
 //! | `tls-rustls` (default) | encrypted connections to servers, in Rust | `…?sslmode=verify-full` |
 //! | `tls-native` | the same, by the operating system's library | |
 //!
@@ -68,6 +69,9 @@ pub use windlass_memory as memory;
 /// The backend on a Postgres server.
 #[cfg(feature = "postgres")]
 pub use windlass_postgres as postgres;
+/// The backend on a Redis or Valkey server, or a cluster of them.
+#[cfg(feature = "redis")]
+pub use windlass_redis as redis;
 /// The embedded backend on one file.
 #[cfg(feature = "sqlite")]
 pub use windlass_sqlite as sqlite;

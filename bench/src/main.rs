@@ -17,7 +17,8 @@ use anyhow::Result;
 use clap::Parser;
 
 use options::Options;
-use server::Database;
+use server::postgres::Database;
+use server::redis::Prefix;
 
 fn main() -> Result<()> {
     let options = Options::parse();
@@ -25,9 +26,16 @@ fn main() -> Result<()> {
     runtime.block_on(run(options))
 }
 
-/// On Postgres the whole run has a database of its own, which its parts in
-/// other processes are told of.
+/// On a server the whole run has a database, or a prefix, of its own, which its parts
+/// in other processes are told of.
 async fn run(mut options: Options) -> Result<()> {
+    if options.is_redis() && !options.workload.is_part() {
+        let prefix = Prefix::new(&options.store);
+        options.store = prefix.url().to_owned();
+        let outcome = workload::run(&options).await;
+        prefix.remove().await?;
+        return outcome;
+    }
     if !options.is_postgres() || options.workload.is_part() {
         return workload::run(&options).await;
     }

@@ -6,7 +6,7 @@ use windlass::postgres::sqlx::{self, Executor, FromRow, Row};
 
 use crate::options::Options;
 use crate::report::Report;
-use crate::server;
+use crate::server::postgres as server;
 
 /// Counts since the statistics of the database began.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,7 +12,8 @@ pub(crate) struct Options {
     #[arg(value_enum)]
     pub(crate) workload: Workload,
     /// The store: `memory:`, `sqlite:FILE`, which must hold no jobs yet, or
-    /// `postgres://…`, where the run makes a database of its own and drops it.
+    /// `postgres://…` or `redis://…`, where the run makes a database, or a prefix, of
+    /// its own and drops it.
     #[arg(long, default_value = "memory:")]
     pub(crate) store: String,
     /// How many jobs; `latency` and `steady` go by time instead.
@@ -58,6 +59,10 @@ impl Options {
     /// The scheme of the store's URL: the rest may hold a password.
     pub(crate) fn scheme(&self) -> &str {
         self.store.split(':').next().unwrap_or_default()
+    }
+
+    pub(crate) fn is_redis(&self) -> bool {
+        self.scheme().starts_with("redis")
     }
 
     pub(crate) fn is_postgres(&self) -> bool {

@@ -19,12 +19,8 @@ postgres_place() {
 
 # Whether DATABASE_URL is of a server that was not started from here.
 postgres_is_given() {
-    local password
     [ -n "${DATABASE_URL:-}" ] || return 1
-    # A shell that has been told of one of ours may ask again.
-    for password in "$base"/postgres*/password; do
-        if [ -s "$password" ] && [[ $DATABASE_URL == *":$(cat "$password")@"* ]]; then return 1; fi
-    done
+    if is_ours "$DATABASE_URL" "$base"/postgres*/password; then return 1; fi
     case $DATABASE_URL in
     postgres://* | postgresql://*) return 0 ;;
     *) fail "DATABASE_URL is not of a Postgres server; please unset it" ;;
@@ -52,8 +48,6 @@ postgres_look() {
     postgres_major=$major
 }
 
-# Installs the server's programs and nothing else: by themselves, Debian's
-# packages make a server, start it, and start others that are switched off.
 postgres_install() {
     if postgres_install_quietly && postgres_find; then
         choose_user
@@ -63,23 +57,16 @@ postgres_install() {
 its server (Debian: postgresql), or set DATABASE_URL to one (see compose.yaml)"
 }
 
+# Installs the server's programs and nothing else: by itself, Debian's package
+# makes a server.
 postgres_install_quietly() (
     may_install || return 1
-    made=()
-    policy=/usr/sbin/policy-rc.d
     drop_in=/etc/postgresql-common/createcluster.d/windlass.conf
-    trap '[ "${#made[@]}" = 0 ] || $as_root rm -f "${made[@]}"' EXIT
-    # Where nothing may be started anyway, somebody else has seen to it.
-    if [ ! -e "$policy" ]; then
-        made+=("$policy")
-        printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null || return 1
-        $as_root chmod 755 "$policy"
-    fi
-    install postgresql-common || return 1
-    made+=("$drop_in")
+    install_quietly postgresql-common || return 1
+    trap '$as_root rm -f "$drop_in"' EXIT
     $as_root mkdir -p "${drop_in%/*}"
     echo 'create_main_cluster = false' | $as_root tee "$drop_in" >/dev/null
-    install postgresql
+    install_quietly postgresql
 )
 
 # The process of this server, if it is running.
@@ -184,7 +171,6 @@ postgres_answers() {
 
 postgres_start() {
     local tries=0
-    postgres_find || postgres_install
     mkdir -p "$postgres_place/run"
     if is_root; then chown -R "$server_user" "$postgres_place"; fi
     chmod 700 "$postgres_place"
@@ -193,10 +179,7 @@ postgres_start() {
         if [ "$(cat "$postgres_data/PG_VERSION" 2>/dev/null)" != "$postgres_major" ]; then
             postgres_create
         fi
-        if ! is_free "$(cat "$postgres_place/port" 2>/dev/null || echo 0)" ||
-            [ ! -s "$postgres_place/port" ]; then
-            choose_port >"$postgres_place/port"
-        fi
+        take_port "$postgres_place/port"
         postgres_configure
         ! [ -e "$postgres_place/log" ] || mv -f "$postgres_place/log" "$postgres_place/log.old"
         postgres_launch

@@ -13,7 +13,7 @@ use super::drain::{Tally, handle};
 use crate::job::Noop;
 use crate::options::Options;
 use crate::report::{Report, per_second};
-use crate::server;
+use crate::server::postgres as server;
 
 /// How many write at once.
 const WRITERS: usize = 16;

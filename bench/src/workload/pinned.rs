@@ -14,7 +14,7 @@ use crate::job::Noop;
 use crate::meter::Meter;
 use crate::options::{Options, Snapshot};
 use crate::report::{Report, per_second, percentile};
-use crate::server;
+use crate::server::postgres as server;
 use crate::store::{BULK, Store, check_done};
 
 /// How often 1,000 jobs are enqueued: 50,000/s.

@@ -10,7 +10,7 @@ use super::drain::drain;
 use crate::job::Noop;
 use crate::options::Options;
 use crate::report::{Report, percentile};
-use crate::server;
+use crate::server::postgres as server;
 use crate::store::{BULK, Store};
 
 /// How many jobs are drained to see how long a dequeue takes: enough for more than

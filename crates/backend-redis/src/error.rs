@@ -107,7 +107,3 @@ pub(crate) fn damaged(what: &str, why: impl Display) -> Error {
 pub(crate) fn unreadable(what: &str, error: &serde_json::Error) -> Error {
     damaged(what, format!("line {}, column {}", error.line(), error.column()))
 }
-
-pub(crate) fn is_damaged(error: &Error) -> bool {
-    error.kind() == ErrorKind::Incompatible
-}

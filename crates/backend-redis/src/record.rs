@@ -1,4 +1,4 @@
-//! Stored jobs to the model and back. `scripts/shared/record.lua` says how a job is
+//! Stored jobs to the model and back. `src/scripts/shared/record.lua` says how a job is
 //! stored.
 
 use std::sync::Arc;
@@ -55,7 +55,7 @@ struct Rare {
     parent: Option<JobRef>,
 }
 
-/// A new job as `scripts/shared/store_jobs.lua` takes it.
+/// A new job as `src/scripts/shared/store_jobs.lua` takes it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) head: [u8; 36],

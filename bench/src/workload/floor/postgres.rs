@@ -16,7 +16,7 @@ use windlass::postgres::sqlx::postgres::{PgListener, PgPoolOptions};
 use self::queue::{CHANNEL, Done, Queue};
 use crate::options::Options;
 use crate::report::{Report, per_second};
-use crate::server;
+use crate::server::postgres as server;
 use crate::workload::latency::EVERY;
 use crate::workload::steady::AHEAD;
 

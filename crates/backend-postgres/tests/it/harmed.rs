@@ -46,7 +46,7 @@ impl Drop for Own {
 fn services(instance: &str, arguments: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/services");
     let output = Command::new(script)
-        .args(["--instance", instance])
+        .args(["--instance", instance, "--only", "postgres"])
         .args(arguments)
         // The server of the other tests is not to be harmed.
         .env_remove("DATABASE_URL")

@@ -1,7 +1,7 @@
 //! The bytes that scripts are given, and give.
 //!
 //! Numbers are big-endian, and signed ones have their sign bit turned, so that their
-//! bytes sort as they do (`scripts/shared/base.lua`).
+//! bytes sort as they do (`src/scripts/shared/base.lua`).
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! A batch of one queue that names no job of another is one call. Any other batch is
 //! carried out queue by queue, and a dependency between two queues in steps, each of
 //! which leaves something that is right and that the sweep completes
-//! (`scripts/shared/graph.lua`): the dependency learns that somebody will depend on it,
+//! (`src/scripts/shared/graph.lua`): the dependency learns that somebody will depend on it,
 //! and is kept from then on; then the dependent is stored, in doubt; then the dependency
 //! learns that it is, and says how it stands now.
 
@@ -274,7 +274,7 @@ fn groups(jobs: &[NewJob]) -> Vec<(QueueName, Vec<usize>)> {
     groups
 }
 
-/// The arguments of `scripts/shared/store_jobs.lua`.
+/// The arguments of `src/scripts/shared/store_jobs.lua`.
 pub(super) fn arguments_of(jobs: &[&NewJob], around: &[Surroundings]) -> Result<Arguments, Error> {
     let mut arguments = Arguments::with_room_for(2 * jobs.len() + 1);
     arguments.add_number(jobs.len());

@@ -2,7 +2,7 @@
 //!
 //! Each changing call has a number, and one of a few slots while it is under way. The
 //! server keeps, for each client and slot, the last number and what it answered
-//! (`scripts/shared/write.lua`): a call that is made again because its answer was lost
+//! (`src/scripts/shared/write.lua`): a call that is made again because its answer was lost
 //! is recognised, and gets the same answer.
 
 use std::pin::Pin;

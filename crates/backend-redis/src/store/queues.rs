@@ -143,7 +143,7 @@ pub(super) enum HasRepeatables {
     NotKnown,
 }
 
-/// The bounds of a queue as `scripts/shared/meta.lua` reads them, without its number.
+/// The bounds of a queue as `src/scripts/shared/meta.lua` reads them, without its number.
 fn bounds(spec: &QueueSpec) -> Vec<u8> {
     let mut bytes = vec![u8::from(spec.partitions.is_some())];
     let none = Limits::default();

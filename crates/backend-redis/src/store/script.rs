@@ -21,7 +21,7 @@ macro_rules! scripts {
             /// Its own file.
             fn file(self) -> &'static str {
                 match self {
-                    $(Self::$name => include_str!(concat!("../../scripts/", $file, ".lua")),)+
+                    $(Self::$name => include_str!(concat!("../scripts/", $file, ".lua")),)+
                 }
             }
 
@@ -72,18 +72,18 @@ scripts! {
 /// The parts that scripts share.
 fn shared(name: &str) -> &'static str {
     match name {
-        "base" => include_str!("../../scripts/shared/base.lua"),
-        "write" => include_str!("../../scripts/shared/write.lua"),
-        "record" => include_str!("../../scripts/shared/record.lua"),
-        "meta" => include_str!("../../scripts/shared/meta.lua"),
-        "partitions" => include_str!("../../scripts/shared/partitions.lua"),
-        "place" => include_str!("../../scripts/shared/place.lua"),
-        "pages" => include_str!("../../scripts/shared/pages.lua"),
-        "dedup" => include_str!("../../scripts/shared/dedup.lua"),
-        "graph" => include_str!("../../scripts/shared/graph.lua"),
-        "ends" => include_str!("../../scripts/shared/ends.lua"),
-        "remove" => include_str!("../../scripts/shared/remove.lua"),
-        "store_jobs" => include_str!("../../scripts/shared/store_jobs.lua"),
+        "base" => include_str!("../scripts/shared/base.lua"),
+        "write" => include_str!("../scripts/shared/write.lua"),
+        "record" => include_str!("../scripts/shared/record.lua"),
+        "meta" => include_str!("../scripts/shared/meta.lua"),
+        "partitions" => include_str!("../scripts/shared/partitions.lua"),
+        "place" => include_str!("../scripts/shared/place.lua"),
+        "pages" => include_str!("../scripts/shared/pages.lua"),
+        "dedup" => include_str!("../scripts/shared/dedup.lua"),
+        "graph" => include_str!("../scripts/shared/graph.lua"),
+        "ends" => include_str!("../scripts/shared/ends.lua"),
+        "remove" => include_str!("../scripts/shared/remove.lua"),
+        "store_jobs" => include_str!("../scripts/shared/store_jobs.lua"),
         _ => "error('there is no such part')",
     }
 }
@@ -148,4 +148,55 @@ fn keys_in(text: &'static str) -> impl Iterator<Item = &'static str> {
         let is_part_of_another = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
         (ends > 0 && !is_part_of_another).then(|| &rest[..ends])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn folder() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/scripts")
+    }
+
+    fn files(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .expect("the folder can be read")
+            .filter_map(|entry| {
+                let path = entry.expect("an entry").path();
+                (path.extension()? == "lua").then(|| path.file_stem()?.to_str().map(str::to_owned))?
+            })
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn every_file_is_a_script_and_every_part_is_used() {
+        let names: Vec<&str> = Script::ALL.iter().map(|script| script.name()).collect();
+        assert_eq!(files(&folder()), names);
+        for part in files(&folder().join("shared")) {
+            let users = Script::ALL.iter().filter(|script| script.parts().any(|name| name == part));
+            assert!(users.count() > 0, "nobody uses shared/{part}.lua");
+        }
+    }
+
+    #[test]
+    fn every_script_says_what_it_answers_and_why_it_is_as_it_is() {
+        for script in Script::ALL {
+            for word in ["-- answer ", "-- why ", "-- with "] {
+                assert!(script.file().contains(word), "{}: {word}", script.name());
+            }
+            let takes = script.file().contains("ARGV[") || script.parts().any(|p| p == "store_jobs");
+            let tells = script.file().contains("-- arguments ");
+            assert_eq!(takes, tells, "{}: arguments", script.name());
+        }
+    }
+
+    #[test]
+    fn keys_are_told_from_other_names() {
+        let found: Vec<_> = keys_in("call(K.jobs, K.lives) MAK.x; K.end_order..k").collect();
+        assert_eq!(found, ["jobs", "lives", "end_order"]);
+    }
 }

@@ -12,7 +12,7 @@ use crate::chaos::{assert_all_checks_looked, count};
 /// what happens to it.
 fn services() -> Command {
     let mut command = Command::new(script());
-    command.args(["--instance", "chaos"]).stdin(Stdio::null());
+    command.args(["--instance", "chaos", "--only", "postgres"]).stdin(Stdio::null());
     command
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use windlass::postgres::sqlx::postgres::PgConnection;
 use windlass::postgres::sqlx::{self, Executor};
 
-use crate::server;
+use crate::server::postgres as server;
 
 /// On which notices go.
 pub(super) const CHANNEL: &str = "floor";

@@ -1,0 +1,68 @@
+//! A prefix of its own for each run.
+
+use anyhow::Result;
+use windlass::redis::redis::aio::MultiplexedConnection;
+use windlass::redis::redis::{self, Client, Value};
+use windlass::redis::{RedisConfig, Servers};
+
+/// A prefix on a Redis server that is there for one run.
+#[derive(Debug)]
+pub(crate) struct Prefix {
+    server: String,
+    name: String,
+    url: String,
+}
+
+impl Prefix {
+    /// One that nobody uses yet.
+    pub(crate) fn new(url: &str) -> Self {
+        let name = format!("windlass_bench_{}", std::process::id());
+        let (server, options) = url.split_once('?').unwrap_or((url, ""));
+        let and = if options.is_empty() { "" } else { "&" };
+        let of_run = format!("{server}?{options}{and}prefix={name}");
+        Self { server: server.to_owned(), name, url: of_run }
+    }
+
+    /// The URL with this prefix.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Removes all of it. In a cluster, whose nodes would each have to be asked, it
+    /// stays.
+    pub(crate) async fn remove(self) -> Result<()> {
+        let Some(mut connection) = connect(&self.server).await? else { return Ok(()) };
+        let mut cursor = 0_u64;
+        loop {
+            let (next, keys): (u64, Vec<Vec<u8>>) = redis::cmd("SCAN")
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(format!("{{{}*", self.name))
+                .arg("COUNT")
+                .arg(1000)
+                .query_async(&mut connection)
+                .await?;
+            if !keys.is_empty() {
+                let _: Value = redis::cmd("UNLINK").arg(keys).query_async(&mut connection).await?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A connection to the server; none to a cluster.
+pub(crate) async fn connect(url: &str) -> Result<Option<MultiplexedConnection>> {
+    let Servers::Single(server) = RedisConfig::parse(url)?.servers else { return Ok(None) };
+    Ok(Some(Client::open(server)?.get_multiplexed_async_connection().await?))
+}
+
+/// How many bytes the server's data take.
+pub(crate) async fn memory(url: &str) -> Result<Option<u64>> {
+    let Some(mut connection) = connect(url).await? else { return Ok(None) };
+    let text: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
+    let used = text.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    Ok(used.and_then(|used| used.trim().parse().ok()))
+}
