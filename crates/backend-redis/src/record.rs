@@ -8,7 +8,7 @@ use windlass_core::Error;
 use windlass_core::model::{
     Course, DedupKey, DedupRecord, Dependencies, FlowId, Job, JobId, JobKey, JobOptions, JobRef,
     JobType, Lease, NewJob, OrderMode, OrderRule, PartitionKey, Payload, Progress, QueueName,
-    State, Tag, Timestamp, Token, WorkerId,
+    State, Tag, Timestamp, Token, When, WorkerId,
 };
 
 use crate::error::{damaged, unreadable};
@@ -58,7 +58,9 @@ struct Rare {
 /// A new job as `src/scripts/shared/store_jobs.lua` takes it.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) head: [u8; 36],
+    /// Absent for one that is due at once and known to nothing else.
+    pub(crate) head: Option<[u8; 36]>,
+    /// With the id behind it, where there is no head.
     pub(crate) rest: Vec<u8>,
     pub(crate) payload: Option<Payload>,
     pub(crate) special: Option<Vec<u8>>,
@@ -143,14 +145,19 @@ pub(crate) fn entry(job: &NewJob, around: &Surroundings) -> Result<Entry, Error>
     let type_name = job.job_type.as_str().as_bytes();
     let inline = if is_inline { job.payload.as_slice() } else { &[] };
     let mut rest =
-        Vec::with_capacity(type_name.len() + options.len() + rare.len() + inline.len() + 9);
+        Vec::with_capacity(type_name.len() + options.len() + rare.len() + inline.len() + 25);
     rest.push(u8::try_from(type_name.len()).unwrap_or(u8::MAX));
     rest.extend_from_slice(type_name);
     put_text(&mut rest, &options);
     put_bytes(&mut rest, &rare);
     rest.extend_from_slice(inline);
+    let is_plain =
+        is_inline && flags == 0 && job.order == OrderRule::default() && job.due == When::Now;
+    if is_plain {
+        rest.extend_from_slice(job.id.as_bytes());
+    }
     Ok(Entry {
-        head,
+        head: (!is_plain).then_some(head),
         rest,
         payload: (!is_inline).then(|| job.payload.clone()),
         special: is_special.then(|| special(job, around)),
@@ -296,11 +303,11 @@ impl<'q> Reader<'q> {
         let version = to_number(life.take(6)?);
         let token = Token(to_number(life.take(6)?));
         let until = life.moment()?;
+        let seq = to_number(life.take(8)?);
+        let (place, due) = (life.moment()?, life.moment()?);
         let mut worker = [0; 16];
         worker.copy_from_slice(life.take(16)?);
         let started_at = to_moment_or_none(life.take(8)?).filter(|_| apart & apart::RUN != 0);
-        let seq = to_number(life.take(8)?);
-        let (place, due) = (life.moment()?, life.moment()?);
         let state = self.state(state, due)?;
         let (mut lease, mut finished_at) = (None, None);
         match state {

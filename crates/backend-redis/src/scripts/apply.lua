@@ -1,6 +1,7 @@
 -- Carries out transitions whose guards hold (rules L2, R1, R7, D1, C1, C2).
--- arguments  4 on, of each its head, and what else it writes if the head says so.
---            Head: id (16); version (6); token (6) and guard (n none, h held, r run
+-- arguments  4 a letter for each: c completed or d removed under its lease, and nothing
+--            else; or - . 5 on, of the former id (16), and version and token (6, 6);
+--            of the others the head, and what else it writes if the head says so. Head: id (16); version (6); token (6) and guard (n none, h held, r run
 --            out); target: s stay, S stay and asked to stop, p pending, c f x e ended,
 --            d removed; moment (1, 8) and place (d of that moment, k kept); whether
 --            the expiry is dropped (1); + or -.
@@ -34,7 +35,7 @@ local function note_end(state, id)
         list = {}
         ended[state] = list
     end
-    list[#list + 1] = NOW .. id
+    list[#list + 1] = id
 end
 
 -- Takes a job out of the indexes of the state it is in.
@@ -179,35 +180,35 @@ end
 -- more than what has become of the job. Answers whether this was one.
 local OTHERS_KNOW = NEEDED + DEDUP + DEPENDS + LABELS
 local KEPT_APART = PAYLOAD + RESULT + COURSE + PROGRESS + STEPS
-local function end_lease(head, rest, life, fixed)
-    local target, id = byte(head, 30), sub(head, 1, 16)
-    local is_removed = target == 100
-    if not life or byte(life) ~= 97 or done[id] or changed[id] ~= nil
-        or not (target == 99 or is_removed or target == 102) or byte(head, 29) ~= 104
-        or sub(life, 4, 15) ~= sub(head, 17, 28) then
+local after = {}
+local function end_lease(target, id, guard, life, fixed)
+    if not life or byte(life) ~= 97 or done[id] or changed[id] ~= nil or sub(life, 4, 15) ~= guard then
         return false
     end
     local flags, apart = byte(life, 2, 3)
-    if band(flags, OTHERS_KNOW) ~= 0 or byte(head, 41) ~= 48
-        or (is_removed and (has_needed or band(apart, KEPT_APART) ~= 0)) then
+    if band(flags, OTHERS_KNOW) ~= 0
+        or (target == 'd' and (has_needed or band(apart, KEPT_APART) ~= 0)) then
         return false
     end
     if meta.is_partitioned then touch(text_at(fixed, part_behind(fixed, 44, PARTITION)), -1) end
     done[id] = true
-    leases[#leases + 1] = sub(life, 16, 23) .. sub(life, 48, 55) .. id
-    if is_removed then
+    leases[#leases + 1] = sub(life, 16, 31) .. id
+    if target == 'd' then
         gone[#gone + 1] = id
-        removed[#removed + 1] = sub(life, 48, 55)
+        removed[#removed + 1] = sub(life, 24, 31)
         changed[id] = false
         return true
     end
-    if rest ~= '' then apart = keep_apart(id, apart, rest) end
-    local n, state = #lives, char(target)
-    lives[n + 1], lives[n + 2] = id,
-        state .. char(flags, apart) .. next_number(sub(life, 4, 9)) .. sub(life, 10, 15) .. NOW
-        .. sub(life, 24)
+    local before = sub(life, 1, 9)
+    local now = after[before]
+    if not now then
+        now = target .. sub(life, 2, 3) .. next_number(sub(life, 4, 9))
+        after[before] = now
+    end
+    local n = #lives
+    lives[n + 1], lives[n + 2] = id, now .. sub(life, 10, 15) .. NOW .. sub(life, 24)
     lives_then[id] = life
-    note_end(state, id)
+    note_end(target, id)
     return true
 end
 
@@ -222,25 +223,36 @@ end
 
 return once(function()
     if not know_queue() then return { 'unknown' } end
-    local ids, at = {}, 4
-    local heads, rests = {}, {}
-    while at <= #ARGV do
-        local head, n = ARGV[at], #heads + 1
-        heads[n], ids[n], rests[n] = head, sub(head, 1, 16), ''
+    -- Those that are told in few words are the ends of leases.
+    local shapes, ids, heads, rests, at = ARGV[4], {}, {}, {}, 5
+    for i = 1, #shapes do
+        local head, rest = ARGV[at], ''
+        heads[i], ids[i] = head, head
         at = at + 1
-        if byte(head, 42) == 43 then
-            rests[n] = ARGV[at]
+        if byte(shapes, i) == 45 then
+            ids[i] = sub(head, 1, 16)
+            if byte(head, 42) == 43 then
+                rest = ARGV[at]
+                at = at + 1
+            end
+        else
+            rest = ARGV[at]
             at = at + 1
         end
+        rests[i] = rest
     end
     local now = hmget(K.lives, ids)
     local fixed = meta.is_partitioned and hmget(K.jobs, ids) or {}
     local letters, told = {}, {}
     for i = 1, #heads do
-        if end_lease(heads[i], rests[i], now[i], fixed[i]) then
+        local shape = sub(shapes, i, i)
+        if shape == '-' then
+            letters[i] = apply_one(heads[i], rests[i], told, i)
+        elseif end_lease(shape, ids[i], rests[i], now[i], fixed[i]) then
             letters[i] = 'a'
         else
-            letters[i] = apply_one(heads[i], rests[i], told, i)
+            local head = ids[i] .. rests[i] .. 'h' .. shape .. 'n' .. NONE .. '-0-'
+            letters[i] = apply_one(head, '', told, i)
         end
     end
     flush()

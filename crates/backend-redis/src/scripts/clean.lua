@@ -36,10 +36,8 @@ return once(function()
     local went, taken, last, is_over = {}, {}, ARGV[8], limit <= 0
     for p = 1, #pages do
         if is_over or #went >= limit then break end
-        local page, ids, moments = redis.call('HGET', K.ends, pages[p]), {}, {}
-        for at = 1, #page, END do
-            moments[#moments + 1], ids[#ids + 1] = sub(page, at, at + 7), sub(page, at + 8, at + 23)
-        end
+        local page = redis.call('HGET', K.ends, pages[p])
+        local ids, moments = ends_in(page)
         local records, needed, left = read_records(ids), hmget(K.needed, ids), {}
         for i = 1, #ids do
             local r, id = records[i], ids[i]
@@ -51,7 +49,7 @@ return once(function()
                     kept = false
                 end
                 if is_over or kept then
-                    left[#left + 1] = moments[i] .. id
+                    left[#left + 1] = group(moments[i], ids, i, i)
                     if not is_over then passed_over = passed_over + 1 end
                 else
                     taken[id] = true

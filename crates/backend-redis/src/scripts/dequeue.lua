@@ -10,36 +10,37 @@
 --            the answer is only which jobs they are: they are still there.
 -- with       base write record meta partitions place pages
 local taken_ids, taken, taken_lives = {}, {}, {}
--- End of the leases, worker, start.
-local run
+-- Who has them, and since when.
+local holder
 
 -- Leases the jobs behind these ids.
 local function lease(ids, fixed, lives, until_)
     local set, leases, before = {}, {}, {}
-    local n, k = 0, #taken_ids
+    local n, k, token, number = 0, #taken_ids, meta.token, nil
     for i = 1, #ids do
         local id, s, life = ids[i], fixed[i], lives[i]
-        meta.token = meta.token + 1
-        local token, new, seq = spack('>I6', meta.token), nil, nil
+        token = token + 1
+        number = spack('>I6', token)
+        local new
         if life then
             local flags, apart = byte(life, 2, 3)
-            seq = sub(life, 48, 55)
             if band(flags, EXPIRES) ~= 0 then forget_expiry(compose(s, life), id) end
-            new = 'a' .. char(flags, bor(apart, RUN)) .. next_number(sub(life, 4, 9)) .. token .. run
-                .. sub(life, 48)
+            new = 'a' .. char(flags, bor(apart, RUN)) .. next_number(sub(life, 4, 9)) .. number
+                .. until_ .. sub(life, 24, 47) .. holder
             before[id] = life
         else
             local flags, apart = byte(s, 2, 3)
-            seq = sub(s, 4, 11)
             if band(flags, EXPIRES) ~= 0 then forget_expiry(compose(s, life), id) end
-            new = 'a' .. char(flags, apart + RUN) .. '\0\0\0\0\0\2' .. token .. run .. sub(s, 4, 27)
+            new = 'a' .. char(flags, apart + RUN) .. '\0\0\0\0\0\2' .. number .. until_
+                .. sub(s, 4, 27) .. holder
         end
         set[n + 1], set[n + 2] = id, new
-        leases[n + 1], leases[n + 2] = '0', until_ .. seq .. id
+        leases[n + 1], leases[n + 2] = '0', sub(new, 16, 31) .. id
         n = n + 2
         k = k + 1
         taken_ids[k], taken[2 * k - 1], taken[2 * k] = id, s, new
     end
+    meta.token = token
     hset(K.lives, set, before)
     zadd(K.leases, leases)
 end
@@ -263,7 +264,7 @@ return once(function()
     local token, front, in_line = meta.token, meta.front, meta.in_line
     if free > 0 then
         local until_ = later(NOW, ARGV[6])
-        run = until_ .. ARGV[4] .. NOW
+        holder = ARGV[4] .. NOW
         if meta.is_partitioned then
             lease_heads(free, until_)
         else

@@ -57,8 +57,16 @@ impl Store {
         queue: &QueueName,
         transitions: &[&Transition],
     ) -> Result<ApplyAnswer, Error> {
-        let mut arguments = Arguments::with_room_for(transitions.len());
-        for transition in transitions {
+        let mut arguments = Arguments::with_room_for(2 * transitions.len() + 1);
+        let shapes: Vec<u8> = transitions.iter().map(|transition| shape_of(transition)).collect();
+        arguments.add(shapes.clone());
+        for (transition, shape) in transitions.iter().zip(shapes) {
+            if let (LeaseGuard::Held(held), true) = (transition.guard.lease, shape != b'-') {
+                let mut guard = number(transition.guard.version).to_vec();
+                guard.extend_from_slice(&token(held));
+                arguments.add(transition.job.id.as_bytes()).add(guard);
+                continue;
+            }
             let rest = rest_of(transition);
             arguments.add(head_of(transition, !rest.is_empty()));
             if !rest.is_empty() {
@@ -86,6 +94,19 @@ impl Store {
             }
         }
         Ok(ApplyAnswer { outcomes, unblocked, now })
+    }
+}
+
+/// The letter of a transition that can be told in few words, or `-`.
+fn shape_of(transition: &Transition) -> u8 {
+    let nothing_else = transition.course.is_none()
+        && transition.payload.is_none()
+        && transition.expiry == Expiry::Unchanged
+        && matches!(transition.guard.lease, LeaseGuard::Held(_));
+    match &transition.to {
+        Target::Ended { end: End::Completed, result: None } if nothing_else => b'c',
+        Target::Removed if nothing_else => b'd',
+        _ => b'-',
     }
 }
 

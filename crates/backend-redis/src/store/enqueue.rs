@@ -276,12 +276,17 @@ fn groups(jobs: &[NewJob]) -> Vec<(QueueName, Vec<usize>)> {
 
 /// The arguments of `src/scripts/shared/store_jobs.lua`.
 pub(super) fn arguments_of(jobs: &[&NewJob], around: &[Surroundings]) -> Result<Arguments, Error> {
-    let mut arguments = Arguments::with_room_for(2 * jobs.len() + 1);
-    arguments.add_number(jobs.len());
+    let mut arguments = Arguments::with_room_for(jobs.len() + 1);
+    arguments.add("");
+    let mut shapes = Vec::with_capacity(jobs.len());
     let none = Surroundings::default();
     for (index, job) in jobs.iter().enumerate() {
         let entry = entry(job, around.get(index).unwrap_or(&none))?;
-        arguments.add(entry.head).add(entry.rest);
+        shapes.push(if entry.head.is_some() { b'-' } else { b'r' });
+        if let Some(head) = entry.head {
+            arguments.add(head);
+        }
+        arguments.add(entry.rest);
         if let Some(payload) = entry.payload {
             arguments.add(payload.as_slice());
         }
@@ -289,6 +294,7 @@ pub(super) fn arguments_of(jobs: &[&NewJob], around: &[Surroundings]) -> Result<
             arguments.add(special);
         }
     }
+    arguments.bytes[0] = shapes;
     Ok(arguments)
 }
 

@@ -50,8 +50,11 @@ pub(crate) struct Store {
     answer_within: Duration,
     patience: Duration,
     operations: Operations,
-    specs: Arc<Mutex<HashMap<QueueName, (Vec<u8>, Arc<QueueSpec>)>>>,
+    specs: Arc<Mutex<HashMap<QueueName, Declaration>>>,
 }
+
+/// How often a queue was declared, and as what the last time.
+type Declaration = (Vec<u8>, Arc<QueueSpec>);
 
 /// Where a script works: all its keys are in one place.
 #[derive(Clone, Copy, Debug)]

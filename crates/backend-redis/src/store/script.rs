@@ -165,7 +165,8 @@ mod tests {
             .expect("the folder can be read")
             .filter_map(|entry| {
                 let path = entry.expect("an entry").path();
-                (path.extension()? == "lua").then(|| path.file_stem()?.to_str().map(str::to_owned))?
+                (path.extension()? == "lua")
+                    .then(|| path.file_stem()?.to_str().map(str::to_owned))?
             })
             .collect();
         names.sort_unstable();
@@ -188,7 +189,8 @@ mod tests {
             for word in ["-- answer ", "-- why ", "-- with "] {
                 assert!(script.file().contains(word), "{}: {word}", script.name());
             }
-            let takes = script.file().contains("ARGV[") || script.parts().any(|p| p == "store_jobs");
+            let takes =
+                script.file().contains("ARGV[") || script.parts().any(|p| p == "store_jobs");
             let tells = script.file().contains("-- arguments ");
             assert_eq!(takes, tells, "{}: arguments", script.name());
         }

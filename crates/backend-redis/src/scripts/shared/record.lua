@@ -18,12 +18,13 @@
 --   3       flags: 1 payload, 2 result, 4 course, 8 progress apart; 16 steps,
 --           32 expiry dropped, 64 has run (or ended)
 --   4-9     version       10-15 token     16-23 end of the lease, or of the job
---   24-39   worker        40-47 start (zeros: never)
---   48-55   seq           56-63 place     64-71 due
+--   24-31   seq           32-39 place     40-47 due
+--   48-63   worker        64-71 start (zeros: never)
 --
--- Strings of a job end with its id, or have its token or seq at even distances from
--- their end: Lua knows its strings by a hash of a few of their bytes, and many strings
--- with the same hash would take it a long time.
+-- Lua keeps each string once, and finds it by a hash of its bytes: what a script costs
+-- is mostly how many strings it makes, and how long they are. What is cut out of one, or
+-- put together, therefore stands side by side. The fixed string ends with the id, because
+-- some versions of Lua hash a few bytes only, the last among them.
 --
 -- Where speed does not matter, both are taken together as one record:
 --   1 state   2, 3 flags   4-9 version   10-17 seq   18-25 base   26-33 place
@@ -44,8 +45,8 @@ local function compose(fixed, life)
             .. sub(fixed, 12, 27) .. sub(fixed, 36)
     end
     local run = ''
-    if band(byte(life, 3), RUN) ~= 0 then run = sub(life, 10, 47) end
-    return sub(life, 1, 9) .. sub(life, 48, 55) .. sub(fixed, 28, 35) .. sub(life, 56, 71)
+    if band(byte(life, 3), RUN) ~= 0 then run = sub(life, 10, 23) .. sub(life, 48, 71) end
+    return sub(life, 1, 9) .. sub(life, 24, 31) .. sub(fixed, 28, 35) .. sub(life, 32, 47)
         .. sub(fixed, 36, 43) .. run .. sub(fixed, 44)
 end
 
@@ -72,7 +73,7 @@ end
 local function life_of(r)
     local run = NEVER_RUN
     if band(byte(r, 3), RUN) ~= 0 then run = sub(r, 50, 87) end
-    return sub(r, 1, 9) .. run .. sub(r, 10, 17) .. sub(r, 26, 41)
+    return sub(r, 1, 9) .. sub(run, 1, 14) .. sub(r, 10, 17) .. sub(r, 26, 41) .. sub(run, 15)
 end
 
 -- Records by their ids; false for those that are not there.

@@ -1,6 +1,7 @@
--- Storing a batch of new jobs, all or none. From ARGV[first] on: how many; of each,
--- its head and its rest, and if the head says so its payload, where that is kept apart,
--- and what few jobs have.
+-- Storing a batch of new jobs, all or none. From ARGV[first] on: a letter for each, r
+-- for those that are due at once and known to nothing else, or - . Of the former, the
+-- rest, with the id behind it; of the others the head, the rest without, the payload if
+-- the head says that it is kept apart, and what few jobs have if it says so.
 -- Head: id (16), flags (1, 1), base (8), moment (1, 8), + or - (1).
 -- What few have: expiry (1, 8); hold (h or -, 8), latest (h or -, 8); partition,
 -- deduplication key and labels, each with its length in 2; parent in this queue (l or
@@ -42,18 +43,24 @@ end
 -- held), and of the last two the number and: ids and records, or id and moment; or
 -- why the batch is refused: letter, number of the job, number of the dependency.
 local function store_jobs(first)
-    local count = tonumber(ARGV[first])
+    local shapes = ARGV[first]
+    local count = #shapes
     local ids, heads, rests, specials, payloads = {}, {}, {}, {}, {}
     local at = first + 1
     for i = 1, count do
         local head = ARGV[at]
-        ids[i], heads[i], rests[i] = sub(head, 1, 16), head, ARGV[at + 1]
-        at = at + 2
-        if band(byte(head, 18), PAYLOAD) ~= 0 then
+        at = at + 1
+        if byte(shapes, i) == 114 then
+            ids[i], rests[i] = sub(head, -16), head
+        else
+            ids[i], heads[i], rests[i] = sub(head, 1, 16), head, ARGV[at]
+            at = at + 1
+        end
+        if heads[i] and band(byte(head, 18), PAYLOAD) ~= 0 then
             payloads[i] = ARGV[at]
             at = at + 1
         end
-        if byte(head, 36) == 43 then
+        if heads[i] and byte(head, 36) == 43 then
             specials[i] = read_special(ARGV[at])
             at = at + 1
         end
@@ -126,20 +133,21 @@ local function store_jobs(first)
     local jobs, n = {}, 0
     local places = NOW .. NOW .. PLAIN .. NOW
     local linked = {}
-    local seq_number = last
+    local seq_number, queue_number = last, sunpack('>I2', meta.number)
     for i = 1, count do
         if letters[i] == 's' then
             local head, id, special = heads[i], ids[i], specials[i]
             seq_number = seq_number + 1
-            local seq = spack('>I6', seq_number) .. meta.number
-            local kind = byte(head, 27)
+            local seq = spack('>I6I2', seq_number, queue_number)
             if payloads[i] then hset_one(K.blobs, id .. 'p', payloads[i], false) end
-            if not special and plain_now and kind == 110 and byte(head, 17) == 0
-                and sub(head, 19, 26) == PLAIN then
-                -- Most jobs are like this: due at once and known to nothing else.
-                jobs[n + 1], jobs[n + 2] = id,
-                    'r' .. sub(head, 17, 18) .. seq .. places .. rests[i] .. id
+            if not head and plain_now then
+                jobs[n + 1], jobs[n + 2] = id, 'r\0\0' .. seq .. places .. rests[i]
                 n = n + 2
+            elseif not head then
+                local r = 'p\0\0' .. FIRST_VERSION .. seq .. PLAIN .. NOW .. NOW .. NOW .. rests[i]
+                fixed_before[id], life_before[id] = false, false
+                store(id, r)
+                attach(r, id)
             else
                 local due = resolve(sub(head, 27, 27), sub(head, 28, 35))
                 local state, body = 'p', rests[i] .. id
