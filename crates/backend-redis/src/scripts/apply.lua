@@ -181,7 +181,7 @@ end
 local OTHERS_KNOW = NEEDED + DEDUP + DEPENDS + LABELS
 local KEPT_APART = PAYLOAD + RESULT + COURSE + PROGRESS + STEPS
 local after = {}
-local function end_lease(target, id, guard, life, fixed)
+local function end_lease(target, id, guard, life)
     if not life or byte(life) ~= 97 or done[id] or changed[id] ~= nil or sub(life, 4, 15) ~= guard then
         return false
     end
@@ -190,7 +190,7 @@ local function end_lease(target, id, guard, life, fixed)
         or (target == 'd' and (has_needed or band(apart, KEPT_APART) ~= 0)) then
         return false
     end
-    if meta.is_partitioned then touch(text_at(fixed, part_behind(fixed, 44, PARTITION)), -1) end
+    if meta.is_partitioned then touch(sub(life, 72), -1) end
     done[id] = true
     leases[#leases + 1] = sub(life, 16, 31) .. id
     if target == 'd' then
@@ -242,13 +242,12 @@ return once(function()
         rests[i] = rest
     end
     local now = hmget(K.lives, ids)
-    local fixed = meta.is_partitioned and hmget(K.jobs, ids) or {}
     local letters, told = {}, {}
     for i = 1, #heads do
         local shape = sub(shapes, i, i)
         if shape == '-' then
             letters[i] = apply_one(heads[i], rests[i], told, i)
-        elseif end_lease(shape, ids[i], rests[i], now[i], fixed[i]) then
+        elseif end_lease(shape, ids[i], rests[i], now[i]) then
             letters[i] = 'a'
         else
             local head = ids[i] .. rests[i] .. 'h' .. shape .. 'n' .. NONE .. '-0-'

@@ -14,7 +14,7 @@ local taken_ids, taken, taken_lives = {}, {}, {}
 local holder
 
 -- Leases the jobs behind these ids.
-local function lease(ids, fixed, lives, until_)
+local function lease(ids, fixed, lives, until_, partitions)
     local set, leases, before = {}, {}, {}
     local n, k, token, number = 0, #taken_ids, meta.token, nil
     for i = 1, #ids do
@@ -34,6 +34,7 @@ local function lease(ids, fixed, lives, until_)
             new = 'a' .. char(flags, apart + RUN) .. '\0\0\0\0\0\2' .. number .. until_
                 .. sub(s, 4, 27) .. holder
         end
+        if partitions then new = sub(new, 1, 71) .. partitions[i] end
         set[n + 1], set[n + 2] = id, new
         leases[n + 1], leases[n + 2] = '0', sub(new, 16, 31) .. id
         n = n + 2
@@ -60,22 +61,27 @@ local function next_in_line(wanted)
         for i = 0, min(floor((stop - 1) / PAGE) - page, floor((wanted - found) / PAGE) + 1, 63) do
             fields[i + 1] = spack('>I6', page + i)
         end
+        local some, places, n = {}, {}, 0
         for i, stored in ipairs(hmget(K.pages, fields)) do
             local first = (page + i - 1) * PAGE
-            local of_page = stored and ids_in(stored) or {}
-            local jobs = hmget(K.jobs, of_page)
-            for j = max(1, at - first + 1), #of_page do
-                local s = jobs[j]
-                if s and byte(s) == 114 and sunpack('>I6', s, 4) == first + j then
-                    if found == wanted then return ids, fixed, numbers, at end
-                    found = found + 1
-                    ids[found], fixed[found], numbers[found] = of_page[j], s, first + j
+            if stored then
+                for j = max(0, at - first), (#stored - 1) / 16 - 1 do
+                    n = n + 1
+                    some[n], places[n] = sub(stored, j * 16 + 2, j * 16 + 17), first + j + 1
                 end
-                at = first + j
             end
-            at = max(at, min(first + PAGE, meta.last))
-            if at >= stop then break end
         end
+        local jobs = hmget(K.jobs, some)
+        for i = 1, n do
+            local s = jobs[i]
+            -- An id may have been stored anew, further on.
+            if s and byte(s) == 114 and sunpack('>I6', s, 4) == places[i] then
+                if found == wanted then return ids, fixed, numbers, places[i] - 1 end
+                found = found + 1
+                ids[found], fixed[found], numbers[found] = some[i], s, places[i]
+            end
+        end
+        at = min((page + #fields) * PAGE, meta.last)
     end
     return ids, fixed, numbers, at
 end
@@ -156,15 +162,15 @@ local function lease_heads(free, until_)
         local wanted = together and min(free - #taken_ids, 1000) or 1
         local heads = redis.call('ZRANGE', K.heads, 0, wanted - 1)
         if #heads == 0 then return end
-        local ids = {}
-        for i = 1, #heads do ids[i] = sub(heads[i], 25, 40) end
+        local ids, partitions = {}, {}
+        for i = 1, #heads do ids[i], partitions[i] = sub(heads[i], 25, 40), sub(heads[i], 49) end
         local fixed, lives = hmget(K.jobs, ids), hmget(K.lives, ids)
         local lines, waiting, starts, before = {}, {}, {}, #taken_ids
-        lease(ids, fixed, lives, until_)
+        lease(ids, fixed, lives, until_, partitions)
         for i = 1, #ids do
-            local r, id, partition = compose(fixed[i], lives[i]), ids[i], sub(heads[i], 41)
-            lines[i] = line_member(r, id, partition)
-            waiting[i] = sub(r, 34, 41) .. sub(r, 10, 17) .. id
+            local head, id, partition = heads[i], ids[i], partitions[i]
+            lines[i] = line_prefix(partition) .. sub(head, 1, 48)
+            waiting[i] = sub(head, 41, 48) .. sub(head, 17, 24) .. id
             touch(partition, 1)
             if meta.own_starts ~= NO_BOUND then
                 starts[#starts + 1] = '0'

@@ -1,6 +1,6 @@
 -- Partitions. Their lines stand one behind the other in `lines`: partition (its
 -- length in 2), order key (24), id (16), due (8). `heads` has the heads that can
--- start now, in the order of the queue: order key, id, partition. `parts` has, of
+-- start now, in the order of the queue: order key, id, due, partition. `parts` has, of
 -- each partition that has leases or is among the heads, its number of leases (4)
 -- and its entry there. `openings` has when time opens one that somebody waits for;
 -- `fading` when the starts of one that nobody waits for can be forgotten.
@@ -16,6 +16,9 @@ end
 local function line_prefix(partition)
     return spack('>I2', #partition) .. partition
 end
+
+-- Behind everything in a line.
+local LINE_END = rep(char(255), 25)
 
 local function line_member(r, id, partition)
     return line_prefix(partition) .. order_key(r) .. id .. sub(r, 34, 41)
@@ -57,13 +60,13 @@ local function judge_touched()
             end
         end
         if not closed or opens then
-            local head = redis.call('ZRANGEBYLEX', K.lines, '[' .. prefix, '(' .. prefix .. HIGH, 'LIMIT', 0, 1)[1]
+            local head = redis.call('ZRANGEBYLEX', K.lines, '[' .. prefix, '(' .. prefix .. LINE_END, 'LIMIT', 0, 1)[1]
             if not head then
                 opens, is_fading = again, true
             elseif not closed then
                 local due = sub(head, -8)
                 if not is_before(NOW, due) then
-                    wanted = sub(head, #prefix + 1, #prefix + 40) .. partition
+                    wanted = sub(head, #prefix + 1) .. partition
                 else
                     opens = due
                 end

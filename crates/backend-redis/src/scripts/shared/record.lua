@@ -19,7 +19,7 @@
 --           32 expiry dropped, 64 has run (or ended)
 --   4-9     version       10-15 token     16-23 end of the lease, or of the job
 --   24-31   seq           32-39 place     40-47 due
---   48-63   worker        64-71 start (zeros: never)
+--   48-63   worker        64-71 start (zeros: never)     72 on: partition
 --
 -- Lua keeps each string once, and finds it by a hash of its bytes: what a script costs
 -- is mostly how many strings it makes, and how long they are. What is cut out of one, or
@@ -70,12 +70,6 @@ local function fixed_of(r)
         .. sub(r, tail_at(r))
 end
 
-local function life_of(r)
-    local run = NEVER_RUN
-    if band(byte(r, 3), RUN) ~= 0 then run = sub(r, 50, 87) end
-    return sub(r, 1, 9) .. sub(run, 1, 14) .. sub(r, 10, 17) .. sub(r, 26, 41) .. sub(run, 15)
-end
-
 -- Records by their ids; false for those that are not there.
 local function read_records(ids)
     local fixed, lives = hmget(K.jobs, ids), hmget(K.lives, ids)
@@ -101,9 +95,9 @@ local function expiry(r)
     return sub(r, at, at + 7)
 end
 
--- Where its part for a flag begins, in a record whose parts begin at `at`.
-local function part_behind(r, at, flag)
-    local flags = byte(r, 2)
+-- Where its part for a flag begins.
+local function part_at(r, flag)
+    local flags, at = byte(r, 2), tail_at(r)
     if band(flags, EXPIRES) ~= 0 then at = at + 8 end
     if flag == PARTITION then return at end
     if band(flags, PARTITION) ~= 0 then at = at + 2 + sunpack('>I2', r, at) end
@@ -114,10 +108,6 @@ local function part_behind(r, at, flag)
     return at
 end
 
-local function part_at(r, flag)
-    return part_behind(r, tail_at(r), flag)
-end
-
 local function text_at(r, at)
     return sub(r, at + 2, at + 1 + sunpack('>I2', r, at))
 end
@@ -125,6 +115,13 @@ end
 local function partition_of(r)
     if band(byte(r, 2), PARTITION) == 0 then return '' end
     return text_at(r, part_at(r, PARTITION))
+end
+
+local function life_of(r)
+    local run = NEVER_RUN
+    if band(byte(r, 3), RUN) ~= 0 then run = sub(r, 50, 87) end
+    return sub(r, 1, 9) .. sub(run, 1, 14) .. sub(r, 10, 17) .. sub(r, 26, 41) .. sub(run, 15)
+        .. partition_of(r)
 end
 
 -- Its place in the order: 24 bytes.
