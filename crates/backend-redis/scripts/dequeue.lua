@@ -167,14 +167,14 @@ end
 
 return once(function()
     if not know_queue() then return { 'unknown' } end
-    if meta.is_paused then return answer('e', {}, {}) end
+    if meta.is_paused then return answer('e', {}, {}), { 'ok', NOW, 'e', '', 0 } end
     if not tick() then return { 'more' } end
-    local free = min(tonumber(ARGV[5]), (room()))
+    local free, before = min(tonumber(ARGV[5]), (room())), 0
     if free > 0 then
         local until_ = later(NOW, ARGV[6])
         run_head = until_ .. ARGV[4] .. NOW
         local first = tonumber(redis.call('HGET', K.meta, 't') or '0')
-        meta.token = first
+        meta.token, before = first, first
         if meta.is_partitioned then
             lease_heads(free, until_)
         else
@@ -192,16 +192,18 @@ return once(function()
     end
     if meta.starts ~= NO_BOUND then hset_one(K.meta, 'w', meta.in_window, meta.window) end
     local when = again()
-    return answer(when, taken_ids, taken_records), { 'ok', NOW, when, table.concat(taken_ids) }
+    return answer(when, taken_ids, taken_records), { 'ok', NOW, when, table.concat(taken_ids), before }
 end, function(kept)
-    -- Which of them are still leased as they were then.
+    -- Which of them are still leased as they were then: under tokens that followed each
+    -- other, and not under a later one, which somebody else may have been given.
     if kept[1] ~= 'ok' then return kept end
     know_queue()
-    local ids, records = {}, {}
-    for at = 1, #(kept[4] or ''), 16 do
+    local ids, records, token = {}, {}, kept[5]
+    for at = 1, #kept[4], 16 do
         local id = sub(kept[4], at, at + 15)
         local r = redis.call('HGET', K.jobs, id)
-        if r and sub(r, 1, 1) == 'a' and sub(r, 64, 79) == ARGV[4] then
+        token = token + 1
+        if r and sub(r, 1, 1) == 'a' and sub(r, 50, 55) == spack('>I6', token) then
             ids[#ids + 1], records[#records + 1] = id, r
         end
     end
