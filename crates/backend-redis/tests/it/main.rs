@@ -1,6 +1,9 @@
 //! What the suite cannot ask of every store.
 
+mod cancelled;
+mod connections;
 mod fixture;
+mod load;
 mod lost_ends;
 mod lost_replies;
 mod proxy;
