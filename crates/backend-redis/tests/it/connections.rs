@@ -57,13 +57,14 @@ async fn hears(stream: &mut NoticeStream, other: &RedisBackend) {
     }
 }
 
-/// Ends the connections of the tests' user of a kind, at every master.
+/// Ends the connections of the tests' user of a kind, at every node: a replica
+/// passes notices on, too.
 async fn kill(home: &Home, kind: &str) -> u64 {
     let mut killed = 0;
-    for mut master in home.server.masters().await {
+    for mut node in home.server.every_node().await {
         let mut command = redis::cmd("CLIENT");
         command.arg("KILL").arg("TYPE").arg(kind).arg("USER").arg(home.server.user());
-        killed += master.run::<u64>(&mut command).await;
+        killed += node.run::<u64>(&mut command).await;
     }
     killed
 }

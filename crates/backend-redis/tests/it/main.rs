@@ -1,7 +1,9 @@
 //! What the suite cannot ask of every store.
 
 mod cancelled;
+mod cluster;
 mod connections;
+mod crashes;
 mod fixture;
 mod load;
 mod lost_ends;

@@ -11,8 +11,8 @@ pub(crate) struct Server {
     admin: String,
 }
 
-/// An operator's connection to one master.
-pub(crate) struct Master {
+/// An operator's connection to one node.
+pub(crate) struct Node {
     connection: MultiplexedConnection,
 }
 
@@ -60,13 +60,22 @@ impl Server {
         self.info().redis_settings().username().unwrap_or("default").to_owned()
     }
 
+    /// The operator's connections to every node that the URL names, replicas and all.
+    pub(crate) async fn every_node(&self) -> Vec<Node> {
+        let mut connections = Vec::new();
+        for info in nodes(&self.admin) {
+            connections.push(Node::connect(info).await);
+        }
+        connections
+    }
+
     /// The operator's connections: one to each master.
-    pub(crate) async fn masters(&self) -> Vec<Master> {
+    pub(crate) async fn masters(&self) -> Vec<Node> {
         let known = nodes(&self.admin);
         if matches!(parsed(&self.admin).servers, Servers::Single(_)) {
-            return vec![Master::connect(known[0].clone()).await];
+            return vec![Node::connect(known[0].clone()).await];
         }
-        let mut first = Master::connect(known[0].clone()).await;
+        let mut first = Node::connect(known[0].clone()).await;
         // Slots from, to, and then each node that has them, the master first.
         let slots: Vec<(u16, u16, (String, u16))> = {
             let said: Vec<Vec<redis::Value>> = first.run(redis::cmd("CLUSTER").arg("SLOTS")).await;
@@ -78,13 +87,13 @@ impl Server {
         let mut connections = Vec::new();
         for (host, port) in masters {
             let info = known[0].clone().set_addr(ConnectionAddr::Tcp(host, port));
-            connections.push(Master::connect(info).await);
+            connections.push(Node::connect(info).await);
         }
         connections
     }
 }
 
-impl Master {
+impl Node {
     async fn connect(info: ConnectionInfo) -> Self {
         let client = Client::open(info).expect("the operator's URL can be used");
         let connection = client.get_multiplexed_async_connection().await;
