@@ -8,6 +8,7 @@
 --            unknown: the queue was never declared
 -- why        one step and one round trip, however many jobs. What is remembered of
 --            the answer is only which jobs they are: they are still there.
+-- full       goes on: what waits is run, and can go
 -- with       base write record meta partitions place
 local taken_ids, taken_records = {}, {}
 local run_head

@@ -4,6 +4,7 @@
 --            more: time has passed over so many jobs that they take another call
 --            unknown: the queue was never declared
 -- why        the sizes of the indexes are the figures: there is nothing to count
+-- full       goes on: an operator may want it then
 -- with       base write record meta partitions place
 return once(function()
     if not know_queue() then return { 'unknown' } end
