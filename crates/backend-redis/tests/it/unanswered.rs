@@ -112,7 +112,8 @@ async fn jobs_of_which_every_twentieth_reply_is_lost_are_stored_once_and_run_onc
     assert_eq!(stats.count(State::Completed), JOBS as u64, "{stats:?}");
     assert_eq!(stats.jobs.iter().sum::<u64>(), JOBS as u64, "{stats:?}");
     eprintln!(
-        "{calls} calls, of which {lost} replies were lost: duplicates {twice}, lost 0 of {JOBS} \
-         jobs, unknown ends resolved {lost} of {lost} (100 %)"
+        "{calls} calls, sent {} times, of which {lost} replies were lost: duplicates {twice}, lost 0 of {JOBS} \
+         jobs, unknown ends resolved {lost} of {lost} (100 %)",
+        proxy.calls()
     );
 }
