@@ -224,9 +224,10 @@ async fn a_completion_dies_anywhere(outcome: Outcome, expected: State) {
     let mut polls = 0;
     loop {
         let need = new_job_in(a, request());
+        // Nothing else happens in its queue that would tell them.
         let dependents =
-            [waiting_for(b, &[&need]), waiting_for(c, &[&need]), waiting_for(a, &[&need])];
-        let behind = waiting_for(a, &[&dependents[0], &dependents[1]]);
+            [waiting_for(b, &[&need]), waiting_for(c, &[&need]), waiting_for(b, &[&need])];
+        let behind = waiting_for(c, &[&dependents[0], &dependents[1]]);
         enqueue(&s.backend, vec![need.clone()]).await;
         let leased = take_of(&s.backend, a, 10).await.remove(0);
         let mut batch = dependents.to_vec();

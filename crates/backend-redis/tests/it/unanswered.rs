@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use tokio::time::Instant;
 use windlass_core::Backend;
 use windlass_core::backend::{EnqueueAnswer, Enqueued};
 use windlass_core::model::{JobId, State};
@@ -45,10 +46,12 @@ async fn produce(backend: RedisBackend, told: Arc<Told>, batches: Vec<usize>) {
 /// Leases and ends jobs until all have ended; answers how often each was leased.
 async fn consume(backend: RedisBackend, told: Arc<Told>) -> HashMap<JobId, usize> {
     let mut leased: HashMap<JobId, usize> = HashMap::new();
+    let end = Instant::now() + PATIENCE;
     while told.applied.load(Ordering::SeqCst) < JOBS {
         let found = backend.dequeue(ask(10)).await.expect("every call is answered").jobs;
         told.calls.fetch_add(1, Ordering::Relaxed);
         if found.is_empty() {
+            assert!(Instant::now() < end, "some jobs never end");
             tokio::task::yield_now().await;
             continue;
         }
