@@ -61,8 +61,9 @@ impl RedisBackend {
     /// [`Incompatible`](windlass_core::ErrorKind::Incompatible) if what is stored was
     /// written by a newer version, or the server is older than Redis 7;
     /// [`Invalid`](windlass_core::ErrorKind::Invalid) if the configuration makes no
-    /// sense, or the server is one that removes keys when it is full; and what the
-    /// server itself reports. None of them quotes the password.
+    /// sense, or the server is one that removes keys when it is full (a
+    /// `maxmemory-policy` other than `noeviction`: jobs would be lost without a word);
+    /// and what the server itself reports. None of them quotes the password.
     pub async fn connect(config: RedisConfig) -> Result<Self> {
         let store = Store::connect(&config).await?;
         let hub = Arc::new(Hub::default());

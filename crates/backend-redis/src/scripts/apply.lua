@@ -12,6 +12,7 @@
 --            unknown: the queue was never declared
 -- why        each transition alone with all that belongs to it; those of one job see
 --            each other
+-- full       goes on: work comes to its end
 -- with       base write record meta partitions place pages dedup graph remove ends
 local leases, ended, done = {}, {}, {}
 local lives, lives_then, gone = {}, {}, {}

@@ -3,6 +3,7 @@
 --            how much silence another one is forgotten (8)
 -- answer     ok
 -- why        `workers` has since when (8), heard of last (8), what it says, by id
+-- full       goes on: who is there is seen
 -- with       base write
 return once(function()
     if ARGV[5] == '' then

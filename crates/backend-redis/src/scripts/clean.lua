@@ -8,6 +8,7 @@
 -- why        a bounded piece: whoever wants more calls again. Those that others still
 --            depend on are passed over; but somebody who was to be stored and to depend
 --            on one, and was not within an hour, never will be.
+-- full       goes on: it makes room
 -- with       base write record meta partitions place pages dedup graph remove ends
 local HOUR = spack('>I4I4', 0, 3600000000)
 

@@ -8,6 +8,7 @@
 --            unknown: the queue was never declared
 -- why        one step and one round trip, however many jobs. What is remembered of
 --            the answer is only which jobs they are: they are still there.
+-- full       goes on: what waits is run, and can go
 -- with       base write record meta partitions place pages
 local taken_ids, taken, taken_lives = {}, {}, {}
 -- Who has them, and since when.
@@ -264,7 +265,7 @@ end
 
 return once(function()
     if not know_queue() then return { 'unknown' } end
-    if meta.is_paused then return answer('e', {}, {}) end
+    if meta.is_paused then return answer('e', {}, {}), { 'ok', NOW, 'e', '', 0 } end
     if not tick() then return { 'more' } end
     local free = min(tonumber(ARGV[5]), (room()))
     local token, front, in_line = meta.token, meta.front, meta.in_line
@@ -292,16 +293,18 @@ return once(function()
         local has = band(byte(taken[2 * i], 3), FULL)
         if has ~= 0 then show_apart(apart, i, taken_ids[i], has) end
     end
-    return answer(when, taken, apart), { 'ok', NOW, when, table.concat(taken_ids) }
+    return answer(when, taken, apart), { 'ok', NOW, when, table.concat(taken_ids), token }
 end, function(kept)
-    -- Which of them are still leased as they were then.
+    -- Which of them are still leased as they were then: under tokens that followed each
+    -- other, and not under a later one, which somebody else may have been given.
     if kept[1] ~= 'ok' then return kept end
     know_queue()
-    local ids, records = {}, {}
-    for at = 1, #(kept[4] or ''), 16 do
+    local ids, records, token = {}, {}, kept[5]
+    for at = 1, #kept[4], 16 do
         local id = sub(kept[4], at, at + 15)
         local r = read_record(id)
-        if r and sub(r, 1, 1) == 'a' and sub(r, 64, 79) == ARGV[4] then
+        token = token + 1
+        if r and sub(r, 1, 1) == 'a' and sub(r, 50, 55) == spack('>I6', token) then
             ids[#ids + 1], records[#records + 1] = id, r
         end
     end

@@ -2,6 +2,7 @@
 -- arguments  4 on, of each: id (16), token (6), length (8); progress, or nothing
 -- answer     ok, now, of each: l lost, h held, H held and asked to stop, with the end
 -- why        the end of a lease is with the job and in `leases`, in one step
+-- full       goes on: work comes to its end
 -- with       base write record meta graph
 return once(function()
     local answers = {}

@@ -5,6 +5,7 @@
 -- answer     ok, now, jobs to be decided about, what is kept apart of these
 -- why        the second half of what a job's end means for others. All of it says how
 --            things are: hearing it twice does no harm.
+-- full       goes on: an end is told to those who wait for it
 -- with       base write record meta graph
 return once(function()
     for at = 5, #ARGV do

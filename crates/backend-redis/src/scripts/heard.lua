@@ -3,6 +3,7 @@
 --            about other queues' jobs are settled
 -- answer     ok
 -- why        what was told anew meanwhile is another value, and stays
+-- full       goes on: it makes room
 -- with       base write
 return once(function()
     local at = 4

@@ -2,6 +2,7 @@
 -- arguments  4 key
 -- answer     ok, 1 there was one or 0
 -- why        one step
+-- full       goes on: it makes room
 -- with       base write
 return once(function()
     local stored = hdel_one(K.repeatables, ARGV[4])

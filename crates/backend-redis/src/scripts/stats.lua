@@ -4,6 +4,7 @@
 --            more: time has passed over so many jobs that they take another call
 --            unknown: the queue was never declared
 -- why        the sizes of the indexes are the figures: there is nothing to count
+-- full       goes on: an operator may want it then
 -- with       base write record meta partitions place pages
 -- The place of the first job of the main line, unless that is too far to look for in
 -- one call; and up to where there is none.
@@ -23,7 +24,6 @@ local function first_in_line()
     end
     return nil, at
 end
-
 return once(function()
     if not know_queue() then return { 'unknown' } end
     -- Only lines of partitions mix who is due with who is not.

@@ -5,13 +5,16 @@
 //! (`Store::call`), for every topology alike. Within a cluster it follows a redirection
 //! once, because it alone knows the nodes.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
+use redis::cluster_routing::{
+    MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr,
+};
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, RedisError, RedisResult, Value,
@@ -193,5 +196,22 @@ impl Connection {
             _ => 0,
         };
         Ok(Answer { value, confirmed })
+    }
+
+    /// What the server says of itself, or each master of a cluster.
+    pub(crate) async fn server_infos(&mut self) -> RedisResult<Vec<String>> {
+        let command = redis::cmd("INFO");
+        match self {
+            Self::Single(connection) => {
+                let value = connection.req_packed_command(&command).await?.extract_error()?;
+                Ok(vec![redis::from_redis_value(value)?])
+            }
+            Self::Cluster(connection) => {
+                let masters = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                let value = connection.route_command(command, masters).await?.extract_error()?;
+                let infos: HashMap<String, String> = redis::from_redis_value(value)?;
+                Ok(infos.into_values().collect())
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ mod queues;
 mod repeatables;
 mod reply;
 mod script;
+mod server;
 mod steps;
 mod workers;
 
@@ -101,6 +102,7 @@ impl Store {
             specs: Arc::default(),
         };
         store.link.connection().await.map_err(from_redis)?;
+        store.check_servers().await?;
         store.now().await?;
         Ok(store)
     }

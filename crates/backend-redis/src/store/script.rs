@@ -1,7 +1,8 @@
 //! The scripts, put together from their files.
 //!
-//! A script says in its header which of the shared parts it is made with. The keys it
-//! is given are those that it names as `K.…`: nothing else has to list them.
+//! A script says in its header which of the shared parts it is made with, and whether it
+//! goes on when the server is full: those do that make room, or let work come to its end.
+//! The keys it is given are those that it names as `K.…`: nothing else has to list them.
 
 use std::sync::LazyLock;
 
@@ -115,6 +116,11 @@ impl Script {
         let with = self.file().lines().find_map(|line| line.strip_prefix("-- with"));
         with.unwrap_or_default().split_whitespace()
     }
+
+    /// Whether its header says that it goes on when the server is full.
+    fn goes_on_when_full(self) -> bool {
+        self.file().lines().any(|line| line.starts_with("-- full"))
+    }
 }
 
 fn put_together(script: Script) -> Text {
@@ -128,7 +134,8 @@ fn put_together(script: Script) -> Text {
     }
     let names: Vec<String> =
         keys.iter().enumerate().map(|(i, key)| format!("{key} = KEYS[{}]", i + 1)).collect();
-    let mut text = format!("local K = {{ {} }}\n", names.join(", "));
+    let flags = if script.goes_on_when_full() { "#!lua flags=allow-oom\n" } else { "" };
+    let mut text = format!("{flags}local K = {{ {} }}\n", names.join(", "));
     for part in &parts {
         // What is said about a script need not be said to the server.
         for line in part.lines().filter(|line| !line.trim_start().starts_with("--")) {

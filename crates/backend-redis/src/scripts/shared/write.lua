@@ -123,5 +123,9 @@ local function once(work, recall)
     end
     for i = #undo, 1, -1 do undo[i]() end
     if type(answer) == 'table' then return answer end
-    return redis.error_reply('ERR ' .. tostring(answer))
+    -- Why a command was refused begins with a code, such as OOM, and what a script
+    -- breaks on does not.
+    local why = tostring(answer)
+    if not string.find(why, '^%u+ ') then why = 'ERR ' .. why end
+    return redis.error_reply(why)
 end
