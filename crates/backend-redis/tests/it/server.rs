@@ -1,8 +1,12 @@
 //! The servers that the tests use.
 
 use windlass_redis::redis::aio::MultiplexedConnection;
-use windlass_redis::redis::{self, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue};
+use windlass_redis::redis::{
+    self, AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue,
+};
 use windlass_redis::{RedisConfig, Servers};
+
+use crate::fixture::PATIENCE;
 
 /// A server, or a cluster: as the tests use it, and as its operator does.
 #[derive(Clone, Debug)]
@@ -96,7 +100,11 @@ impl Server {
 impl Node {
     async fn connect(info: ConnectionInfo) -> Self {
         let client = Client::open(info).expect("the operator's URL can be used");
-        let connection = client.get_multiplexed_async_connection().await;
+        // The machine may be busy with everything else.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
         Self { connection: connection.expect("the server can be reached") }
     }
 
