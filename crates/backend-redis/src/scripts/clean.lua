@@ -26,32 +26,35 @@ end
 return once(function()
     if not know_queue() then return { 'unknown' } end
     local state, limit = ARGV[4], min(tonumber(ARGV[7]), 500)
-    local passed_over = tonumber(ARGV[9])
+    local passed_over, bound = tonumber(ARGV[9]), math.huge
     if ARGV[6] ~= '' then
         local total = tonumber(redis.call('HGET', K.meta, 'e' .. state) or '0')
-        limit = min(limit, total - tonumber(ARGV[6]) - passed_over)
+        bound = total - tonumber(ARGV[6]) - passed_over
     end
     local from = '[' .. state
     if ARGV[8] ~= '' then from = '(' .. ARGV[8] end
     local pages = redis.call('ZRANGEBYLEX', K.end_order, from, '(' .. state .. HIGH, 'LIMIT', 0, 8)
-    local went, taken, last, is_over = {}, {}, ARGV[8], limit <= 0
+    -- It is over when no later job may go, and full when this piece has as many as it may.
+    local went, taken, last, is_over, is_full = {}, {}, ARGV[8], bound <= 0, false
     for p = 1, #pages do
-        if is_over or #went >= limit then break end
+        if is_over or is_full then break end
         local page = redis.call('HGET', K.ends, pages[p])
         local ids, moments = ends_in(page)
-        local records, needed, left = read_records(ids), hmget(K.needed, ids), {}
+        local records, needed, left, kept_here = read_records(ids), hmget(K.needed, ids), {}, 0
         for i = 1, #ids do
             local r, id = records[i], ids[i]
             -- An entry may say nothing any more.
             if r and sub(r, 1, 1) == state and sub(r, 56, 63) == moments[i] and not taken[id] then
-                is_over = is_over or is_before(ARGV[5], moments[i]) or #went >= limit
+                is_full = is_full or #went >= limit
+                is_over = is_over or is_before(ARGV[5], moments[i]) or #went + kept_here >= bound
+                local goes_on = not is_over and not is_full
                 local kept = needed[i]
-                if kept and not is_over and band(byte(r, 2), NEEDED) == 0 and forget_promises(id) then
+                if kept and goes_on and band(byte(r, 2), NEEDED) == 0 and forget_promises(id) then
                     kept = false
                 end
-                if is_over or kept then
+                if kept or not goes_on then
                     left[#left + 1] = group(moments[i], ids, i, i)
-                    if not is_over then passed_over = passed_over + 1 end
+                    if goes_on then kept_here = kept_here + 1 end
                 else
                     taken[id] = true
                     went[#went + 1] = id
@@ -66,7 +69,10 @@ return once(function()
         elseif #left < #ids then
             hset_one(K.ends, pages[p], table.concat(left), page)
         end
-        if not is_over then last = pages[p] end
+        -- What is left of a page that was not gone through to its end is looked at again.
+        if not is_over and not is_full then
+            last, passed_over, bound = pages[p], passed_over + kept_here, bound - kept_here
+        end
     end
     count_up(K.meta, 'e' .. state, -#went)
     flush_records()

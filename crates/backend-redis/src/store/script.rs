@@ -204,6 +204,29 @@ mod tests {
     }
 
     #[test]
+    fn the_rights_that_the_guide_lists_are_what_scripts_need() {
+        let services =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/services.d/redis.sh");
+        let services = std::fs::read_to_string(services).expect("the file can be read");
+        let listed = services.split("redis_rights=\"").nth(1).expect("a list");
+        let listed = listed.split('"').next().expect("its end");
+        let rights: Vec<&str> = listed.split_whitespace().collect();
+        let text: String = Script::ALL.iter().map(|script| script.text().text.as_str()).collect();
+        let mut used: Vec<String> = text
+            .split(['\'', '"'])
+            .filter(|word| word.len() > 2 && word.chars().all(|c| c.is_ascii_uppercase()))
+            .map(str::to_lowercase)
+            // Words of commands, and no commands.
+            .filter(|word| !["limit", "count", "err"].contains(&word.as_str()))
+            .collect();
+        used.sort_unstable();
+        used.dedup();
+        let missing: Vec<&String> =
+            used.iter().filter(|word| !rights.contains(&format!("+{word}").as_str())).collect();
+        assert!(missing.is_empty(), "scripts use {missing:?}, which no user is allowed");
+    }
+
+    #[test]
     fn keys_are_told_from_other_names() {
         let found: Vec<_> = keys_in("call(K.jobs, K.lives) MAK.x; K.end_order..k").collect();
         assert_eq!(found, ["jobs", "lives", "end_order"]);
