@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use windlass::Windlass;
 use windlass::model::State;
 
-use crate::server::Schema;
+use crate::server::{Prefix, Schema};
 
 macro_rules! on_every_store {
     ($($test:ident)*) => {
@@ -29,6 +29,18 @@ macro_rules! on_every_store {
             $(#[test]
             fn $test() {
                 super::$test(super::Kind::Postgres);
+            })*
+        }
+        mod on_redis {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Kind::Redis);
+            })*
+        }
+        mod on_a_redis_cluster {
+            $(#[test]
+            fn $test() {
+                super::$test(super::Kind::RedisCluster);
             })*
         }
     };
@@ -46,6 +58,8 @@ on_every_store! {
 enum Kind {
     Sqlite,
     Postgres,
+    Redis,
+    RedisCluster,
 }
 
 /// Where jobs are kept, for one test.
@@ -53,6 +67,7 @@ enum Store {
     /// A file beside the tree.
     Sqlite,
     Postgres(Schema),
+    Redis(Prefix),
 }
 
 impl From<Kind> for Store {
@@ -60,6 +75,8 @@ impl From<Kind> for Store {
         match kind {
             Kind::Sqlite => Self::Sqlite,
             Kind::Postgres => Self::Postgres(Schema::new()),
+            Kind::Redis => Self::Redis(Prefix::on("REDIS_URL")),
+            Kind::RedisCluster => Self::Redis(Prefix::on("WINDLASS_TEST_REDIS_CLUSTER_URL")),
         }
     }
 }
@@ -106,6 +123,7 @@ impl Place {
         match &self.store {
             Store::Sqlite => format!("sqlite:{}", self.folder.path().join("digest.db").display()),
             Store::Postgres(schema) => schema.url(),
+            Store::Redis(prefix) => prefix.url(),
         }
     }
 

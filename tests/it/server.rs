@@ -1,4 +1,4 @@
-//! The Postgres server that the tests use, and room on it for one test.
+//! The servers that the tests use, and room on them for one test.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,6 +38,30 @@ impl Schema {
     /// An application's own connection, whose tables go to the schema too.
     pub(crate) async fn connection(&self) -> PgConnection {
         connect(&self.server, &self.name).await
+    }
+}
+
+/// A prefix of the test's own on the Redis server, or cluster, that a variable of the
+/// environment names. What is stored under it is little, and goes with the server.
+pub(crate) struct Prefix {
+    server: String,
+    name: String,
+}
+
+impl Prefix {
+    pub(crate) fn on(variable: &str) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let server = std::env::var(variable).unwrap_or_else(|_| {
+            panic!("{variable} names no Redis server; run the tests by scripts/test")
+        });
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        Self { server, name: format!("windlass_it_{}_{made}", std::process::id()) }
+    }
+
+    /// Leads to a store under the prefix.
+    pub(crate) fn url(&self) -> String {
+        let joint = if self.server.contains('?') { '&' } else { '?' };
+        format!("{}{joint}prefix={}", self.server, self.name)
     }
 }
 

@@ -58,11 +58,3 @@ pub(crate) async fn connect(url: &str) -> Result<Option<MultiplexedConnection>> 
     let Servers::Single(server) = RedisConfig::parse(url)?.servers else { return Ok(None) };
     Ok(Some(Client::open(server)?.get_multiplexed_async_connection().await?))
 }
-
-/// How many bytes the server's data take.
-pub(crate) async fn memory(url: &str) -> Result<Option<u64>> {
-    let Some(mut connection) = connect(url).await? else { return Ok(None) };
-    let text: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
-    let used = text.lines().find_map(|line| line.strip_prefix("used_memory:"));
-    Ok(used.and_then(|used| used.trim().parse().ok()))
-}

@@ -58,9 +58,7 @@ struct Rare {
 /// A new job as `src/scripts/shared/store_jobs.lua` takes it.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Absent for one that is due at once and known to nothing else.
-    pub(crate) head: Option<[u8; 36]>,
-    /// With the id behind it, where there is no head.
+    pub(crate) head: [u8; 36],
     pub(crate) rest: Vec<u8>,
     pub(crate) payload: Option<Payload>,
     pub(crate) special: Option<Vec<u8>>,
@@ -110,20 +108,57 @@ fn labelled(kind: u8, bytes: &[u8]) -> Vec<u8> {
     label
 }
 
+/// A job that is due at once and known to nothing else, as
+/// `src/scripts/enqueue_plain.lua` takes it; nothing for any other.
+pub(crate) fn plain_entry(job: &NewJob) -> Result<Option<Vec<u8>>, Error> {
+    let is_plain = job.due == When::Now
+        && job.order == OrderRule::default()
+        && job.payload.len() <= MAX_INLINE
+        && job.expires.is_none()
+        && job.partition.is_none()
+        && job.dedup.is_none()
+        && job.depends_on.is_empty()
+        && !has_labels(job);
+    if !is_plain {
+        return Ok(None);
+    }
+    let mut rest = rest_of(job, true)?;
+    rest.extend_from_slice(job.id.as_bytes());
+    Ok(Some(rest))
+}
+
+fn has_labels(job: &NewJob) -> bool {
+    !job.tags.is_empty() || job.flow.is_some() || job.parent.is_some() || job.dedup.is_some()
+}
+
+/// What no script looks at.
+fn rest_of(job: &NewJob, is_inline: bool) -> Result<Vec<u8>, Error> {
+    let options = job.options.encode().unwrap_or_default();
+    let rare = rare_of(job)?;
+    let type_name = job.job_type.as_str().as_bytes();
+    let inline = if is_inline { job.payload.as_slice() } else { &[] };
+    let mut rest =
+        Vec::with_capacity(type_name.len() + options.len() + rare.len() + inline.len() + 25);
+    rest.push(u8::try_from(type_name.len()).unwrap_or(u8::MAX));
+    rest.extend_from_slice(type_name);
+    put_text(&mut rest, &options);
+    put_bytes(&mut rest, &rare);
+    rest.extend_from_slice(inline);
+    Ok(rest)
+}
+
 /// A new job as it is stored.
 pub(crate) fn entry(job: &NewJob, around: &Surroundings) -> Result<Entry, Error> {
     let mut flags = 0;
     if job.order.mode == OrderMode::Aged {
         flags |= flag::AGED;
     }
-    let has_labels =
-        !job.tags.is_empty() || job.flow.is_some() || job.parent.is_some() || job.dedup.is_some();
     for (has, flag) in [
         (job.expires.is_some(), flag::EXPIRES),
         (job.partition.is_some(), flag::PARTITION),
         (job.dedup.is_some(), flag::DEDUP),
         (!job.depends_on.is_empty(), flag::DEPENDS),
-        (has_labels, flag::LABELS),
+        (has_labels(job), flag::LABELS),
     ] {
         if has {
             flags |= flag;
@@ -140,24 +175,9 @@ pub(crate) fn entry(job: &NewJob, around: &Surroundings) -> Result<Entry, Error>
     head[26..35].copy_from_slice(&when(job.due));
     head[35] = if is_special { b'+' } else { b'-' };
 
-    let options = job.options.encode().unwrap_or_default();
-    let rare = rare_of(job)?;
-    let type_name = job.job_type.as_str().as_bytes();
-    let inline = if is_inline { job.payload.as_slice() } else { &[] };
-    let mut rest =
-        Vec::with_capacity(type_name.len() + options.len() + rare.len() + inline.len() + 25);
-    rest.push(u8::try_from(type_name.len()).unwrap_or(u8::MAX));
-    rest.extend_from_slice(type_name);
-    put_text(&mut rest, &options);
-    put_bytes(&mut rest, &rare);
-    rest.extend_from_slice(inline);
-    let is_plain =
-        is_inline && flags == 0 && job.order == OrderRule::default() && job.due == When::Now;
-    if is_plain {
-        rest.extend_from_slice(job.id.as_bytes());
-    }
+    let rest = rest_of(job, is_inline)?;
     Ok(Entry {
-        head: (!is_plain).then_some(head),
+        head,
         rest,
         payload: (!is_inline).then(|| job.payload.clone()),
         special: is_special.then(|| special(job, around)),

@@ -13,30 +13,12 @@
 -- why        each transition alone with all that belongs to it; those of one job see
 --            each other
 -- full       goes on: work comes to its end
--- with       base write record meta partitions place pages dedup graph remove ends
-local leases, ended, done = {}, {}, {}
-local lives, lives_then, gone = {}, {}, {}
-local has_needed = redis.call('EXISTS', K.needed) == 1
-
+-- with       base write record meta partitions place pages ends settle dedup graph remove
 -- What is the same for many jobs is written together.
 local function flush()
-    zrem(K.leases, leases)
-    hset(K.lives, lives, lives_then)
-    for _, state in ipairs({ 'c', 'f', 'x', 'e' }) do
-        if ended[state] then add_ends(state, ended[state]) end
-    end
-    leases, ended, done, lives, lives_then = {}, {}, {}, {}, {}
+    flush_ends()
     flush_records()
     flush_removed()
-end
-
-local function note_end(state, id)
-    local list = ended[state]
-    if not list then
-        list = {}
-        ended[state] = list
-    end
-    list[#list + 1] = id
 end
 
 -- Takes a job out of the indexes of the state it is in.
@@ -177,51 +159,6 @@ local function apply_one(head, rest, told, number)
     return 'a'
 end
 
--- Most transitions are ends of leases, of jobs that nobody else knows: they need no
--- more than what has become of the job. Answers whether this was one.
-local OTHERS_KNOW = NEEDED + DEDUP + DEPENDS + LABELS
-local KEPT_APART = PAYLOAD + RESULT + COURSE + PROGRESS + STEPS
-local after = {}
-local function end_lease(target, id, guard, life)
-    if not life or byte(life) ~= 97 or done[id] or changed[id] ~= nil or sub(life, 4, 15) ~= guard then
-        return false
-    end
-    local flags, apart = byte(life, 2, 3)
-    if band(flags, OTHERS_KNOW) ~= 0
-        or (target == 'd' and (has_needed or band(apart, KEPT_APART) ~= 0)) then
-        return false
-    end
-    if meta.is_partitioned then touch(sub(life, 72), -1) end
-    done[id] = true
-    leases[#leases + 1] = sub(life, 16, 31) .. id
-    if target == 'd' then
-        gone[#gone + 1] = id
-        removed[#removed + 1] = sub(life, 24, 31)
-        changed[id] = false
-        return true
-    end
-    local before = sub(life, 1, 9)
-    local now = after[before]
-    if not now then
-        now = target .. sub(life, 2, 3) .. next_number(sub(life, 4, 9))
-        after[before] = now
-    end
-    local n = #lives
-    lives[n + 1], lives[n + 2] = id, now .. sub(life, 10, 15) .. NOW .. sub(life, 24)
-    lives_then[id] = life
-    note_end(target, id)
-    return true
-end
-
--- Jobs that were removed so are gone last of all.
-local function see_them_off()
-    for from = 1, #gone, PIECE do
-        local to = min(from + PIECE - 1, #gone)
-        finally[#finally + 1] = { 'HDEL', K.jobs, unpack(gone, from, to) }
-        finally[#finally + 1] = { 'HDEL', K.lives, unpack(gone, from, to) }
-    end
-end
-
 return once(function()
     if not know_queue() then return { 'unknown' } end
     -- Those that are told in few words are the ends of leases.
@@ -248,8 +185,10 @@ return once(function()
         local shape = sub(shapes, i, i)
         if shape == '-' then
             letters[i] = apply_one(heads[i], rests[i], told, i)
-        elseif end_lease(shape, ids[i], rests[i], now[i]) then
+        elseif changed[ids[i]] == nil and end_lease(shape, ids[i], rests[i], now[i]) then
             letters[i] = 'a'
+            if shape == 'd' then changed[ids[i]] = false end
+            if meta.is_partitioned then touch(sub(now[i], 72), -1) end
         else
             local head = ids[i] .. rests[i] .. 'h' .. shape .. 'n' .. NONE .. '-0-'
             letters[i] = apply_one(head, '', told, i)

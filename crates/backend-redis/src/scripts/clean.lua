@@ -9,7 +9,7 @@
 --            depend on are passed over; but somebody who was to be stored and to depend
 --            on one, and was not within an hour, never will be.
 -- full       goes on: it makes room
--- with       base write record meta partitions place pages dedup graph remove ends
+-- with       base write record meta partitions place pages ends settle dedup graph remove
 local HOUR = spack('>I4I4', 0, 3600000000)
 
 -- Forgets those that were to depend on a job too long ago. Answers whether that was all.

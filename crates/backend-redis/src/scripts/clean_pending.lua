@@ -6,7 +6,7 @@
 --            unknown: the queue was never declared
 -- why        a bounded piece of the pages of all jobs: only they are in this order
 -- full       goes on: it makes room
--- with       base write record meta partitions place pages dedup graph remove
+-- with       base write record meta partitions place pages ends settle dedup graph remove
 return once(function()
     if not know_queue() then return { 'unknown' } end
     local from = '-'

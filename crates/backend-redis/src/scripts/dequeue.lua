@@ -9,84 +9,7 @@
 -- why        one step and one round trip, however many jobs. What is remembered of
 --            the answer is only which jobs they are: they are still there.
 -- full       goes on: what waits is run, and can go
--- with       base write record meta partitions place pages
-local taken_ids, taken, taken_lives = {}, {}, {}
--- Who has them, and since when.
-local holder
-
--- Leases the jobs behind these ids.
-local function lease(ids, fixed, lives, until_, partitions)
-    local set, leases, before = {}, {}, {}
-    local n, k, token, number = 0, #taken_ids, meta.token, nil
-    for i = 1, #ids do
-        local id, s, life = ids[i], fixed[i], lives[i]
-        token = token + 1
-        number = spack('>I6', token)
-        local new
-        if life then
-            local flags, apart = byte(life, 2, 3)
-            if band(flags, EXPIRES) ~= 0 then forget_expiry(compose(s, life), id) end
-            new = 'a' .. char(flags, bor(apart, RUN)) .. next_number(sub(life, 4, 9)) .. number
-                .. until_ .. sub(life, 24, 47) .. holder
-            before[id] = life
-        else
-            local flags, apart = byte(s, 2, 3)
-            if band(flags, EXPIRES) ~= 0 then forget_expiry(compose(s, life), id) end
-            new = 'a' .. char(flags, apart + RUN) .. '\0\0\0\0\0\2' .. number .. until_
-                .. sub(s, 4, 27) .. holder
-        end
-        if partitions then new = sub(new, 1, 71) .. partitions[i] end
-        set[n + 1], set[n + 2] = id, new
-        leases[n + 1], leases[n + 2] = '0', sub(new, 16, 31) .. id
-        n = n + 2
-        k = k + 1
-        taken_ids[k], taken[2 * k - 1], taken[2 * k] = id, s, new
-    end
-    meta.token = token
-    hset(K.lives, set, before)
-    zadd(K.leases, leases)
-end
-
--- The next jobs of the main line, so many at most, with their places in it; and up to
--- where it was looked through. It is made of the pages of all jobs, of which some are
--- others, or gone.
-local LOOKED_THROUGH = 4096
-local function next_in_line(wanted)
-    local ids, fixed, numbers = {}, {}, {}
-    local at, found = meta.front, 0
-    local stop = min(meta.last, at + LOOKED_THROUGH)
-    if meta.in_line == 0 then return ids, fixed, numbers, meta.last end
-    while found < wanted and at < stop do
-        local fields = {}
-        local page = floor(at / PAGE)
-        for i = 0, min(floor((stop - 1) / PAGE) - page, floor((wanted - found) / PAGE) + 1, 63) do
-            fields[i + 1] = spack('>I6', page + i)
-        end
-        local some, places, n = {}, {}, 0
-        for i, stored in ipairs(hmget(K.pages, fields)) do
-            local first = (page + i - 1) * PAGE
-            if stored then
-                for j = max(0, at - first), (#stored - 1) / 16 - 1 do
-                    n = n + 1
-                    some[n], places[n] = sub(stored, j * 16 + 2, j * 16 + 17), first + j + 1
-                end
-            end
-        end
-        local jobs = hmget(K.jobs, some)
-        for i = 1, n do
-            local s = jobs[i]
-            -- An id may have been stored anew, further on.
-            if s and byte(s) == 114 and sunpack('>I6', s, 4) == places[i] then
-                if found == wanted then return ids, fixed, numbers, places[i] - 1 end
-                found = found + 1
-                ids[found], fixed[found], numbers[found] = some[i], s, places[i]
-            end
-        end
-        at = min((page + #fields) * PAGE, meta.last)
-    end
-    return ids, fixed, numbers, at
-end
-
+-- with       base write record meta partitions place pages lease
 -- Which of the others come before which of the main line, as far as both are wanted:
 -- how many of each.
 local function merged(others, ids, fixed, wanted)
@@ -115,11 +38,15 @@ local function merged(others, ids, fixed, wanted)
     return order, i - 1, j - 1
 end
 
+local function started(fixed, life, id)
+    forget_expiry(compose(fixed, life), id)
+end
+
 local function lease_plain(free, until_)
     local others = redis.call('ZRANGE', K.ready, 0, min(free, 5000) - 1)
     local ids, fixed, numbers, front = next_in_line(free)
     if #others == 0 then
-        lease(ids, fixed, hmget(K.lives, ids), until_)
+        lease(ids, fixed, hmget(K.lives, ids), until_, nil, started)
         meta.front, meta.in_line = front, meta.in_line - #ids
         return
     end
@@ -138,7 +65,7 @@ local function lease_plain(free, until_)
             all_ids[i], all_fixed[i], all_lives[i] = ids[-at], fixed[-at], lives[-at]
         end
     end
-    lease(all_ids, all_fixed, all_lives, until_)
+    lease(all_ids, all_fixed, all_lives, until_, nil, started)
     -- They are the first there.
     if from_others > 0 then
         undo[#undo + 1] = function()
@@ -167,7 +94,7 @@ local function lease_heads(free, until_)
         for i = 1, #heads do ids[i], partitions[i] = sub(heads[i], 25, 40), sub(heads[i], 49) end
         local fixed, lives = hmget(K.jobs, ids), hmget(K.lives, ids)
         local lines, waiting, starts, before = {}, {}, {}, #taken_ids
-        lease(ids, fixed, lives, until_, partitions)
+        lease(ids, fixed, lives, until_, partitions, started)
         for i = 1, #ids do
             local head, id, partition = heads[i], ids[i], partitions[i]
             lines[i] = line_prefix(partition) .. sub(head, 1, 48)

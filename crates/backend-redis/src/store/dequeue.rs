@@ -6,7 +6,8 @@ use windlass_core::Error;
 use windlass_core::backend::{Again, Ask, Dequeued};
 
 use super::encode::{length, to_moment};
-use super::{Arguments, Place, Script, Store, read_jobs};
+use super::reply::Reply;
+use super::{Arguments, Outcome, Place, Script, Store, read_jobs};
 use crate::error::damaged;
 
 /// How many jobs one call leases at most.
@@ -15,13 +16,13 @@ const MAX_JOBS: u32 = 10_000;
 impl Store {
     /// Leases the first jobs of a queue.
     pub(crate) async fn dequeue(&self, ask: &Ask) -> Result<Dequeued, Error> {
-        let mut arguments = Arguments::with_room_for(4);
-        arguments
-            .add(ask.worker.as_bytes())
-            .add_number(ask.max.min(MAX_JOBS))
-            .add(length(ask.lease))
-            .add(self.known_declaration(&ask.queue));
-        let mut reply = self.call(Place::Queue(&ask.queue), Script::Dequeue, arguments).await?;
+        let mut reply = match self.dequeue_plainly(ask).await? {
+            Some(reply) => reply,
+            None => {
+                let place = Place::Queue(&ask.queue);
+                self.call(place, Script::Dequeue, self.arguments_of(ask)).await?
+            }
+        };
         let now = reply.moment()?;
         let when = reply.bytes()?;
         let again = match when.split_first() {
@@ -37,5 +38,31 @@ impl Store {
         };
         let jobs = read_jobs(&mut reply, &ask.queue, now, true)?;
         Ok(Dequeued { jobs, spec, now, again })
+    }
+
+    /// What the main line alone has to answer, if it can be asked alone.
+    async fn dequeue_plainly(&self, ask: &Ask) -> Result<Option<Reply>, Error> {
+        if self.is_careful_case(&ask.queue) {
+            return Ok(None);
+        }
+        let place = Place::Queue(&ask.queue);
+        match self.ask(place, Script::DequeuePlain, self.arguments_of(ask)).await? {
+            Outcome::Done(reply) => Ok(Some(reply)),
+            Outcome::Unknown => Err(Error::unknown_queue(&ask.queue)),
+            Outcome::Other(..) => {
+                self.note_careful_case(&ask.queue);
+                Ok(None)
+            }
+        }
+    }
+
+    fn arguments_of(&self, ask: &Ask) -> Arguments {
+        let mut arguments = Arguments::with_room_for(4);
+        arguments
+            .add(ask.worker.as_bytes())
+            .add_number(ask.max.min(MAX_JOBS))
+            .add(length(ask.lease))
+            .add(self.known_declaration(&ask.queue));
+        arguments
     }
 }

@@ -18,7 +18,7 @@ use super::queues::UNKNOWN;
 use super::reply::Reply;
 use super::{Arguments, Outcome, Place, Script, Store, read_jobs};
 use crate::error::damaged;
-use crate::record::{Stands, Surroundings, entry};
+use crate::record::{Stands, Surroundings, entry, plain_entry};
 
 /// What a script has made of a batch of one queue.
 pub(super) enum Batch {
@@ -53,8 +53,16 @@ impl Store {
         jobs: &[&NewJob],
         around: &[Surroundings],
     ) -> Result<Batch, Error> {
-        let arguments = arguments_of(jobs, around)?;
-        match self.ask(Place::Queue(queue), Script::Enqueue, arguments).await? {
+        let place = Place::Queue(queue);
+        let plainly = match plain_arguments_of(jobs)? {
+            Some(arguments) => Some(self.ask(place, Script::EnqueuePlain, arguments).await?),
+            None => None,
+        };
+        let outcome = match plainly {
+            Some(outcome) if !outcome.is_careful() => outcome,
+            _ => self.ask(place, Script::Enqueue, arguments_of(jobs, around)?).await?,
+        };
+        match outcome {
             Outcome::Done(mut reply) => {
                 let now = reply.moment()?;
                 let outcomes = read_outcomes(&mut reply, queue, now)?;
@@ -276,17 +284,12 @@ fn groups(jobs: &[NewJob]) -> Vec<(QueueName, Vec<usize>)> {
 
 /// The arguments of `src/scripts/shared/store_jobs.lua`.
 pub(super) fn arguments_of(jobs: &[&NewJob], around: &[Surroundings]) -> Result<Arguments, Error> {
-    let mut arguments = Arguments::with_room_for(jobs.len() + 1);
-    arguments.add("");
-    let mut shapes = Vec::with_capacity(jobs.len());
+    let mut arguments = Arguments::with_room_for(2 * jobs.len() + 1);
+    arguments.add_number(jobs.len());
     let none = Surroundings::default();
     for (index, job) in jobs.iter().enumerate() {
         let entry = entry(job, around.get(index).unwrap_or(&none))?;
-        shapes.push(if entry.head.is_some() { b'-' } else { b'r' });
-        if let Some(head) = entry.head {
-            arguments.add(head);
-        }
-        arguments.add(entry.rest);
+        arguments.add(entry.head).add(entry.rest);
         if let Some(payload) = entry.payload {
             arguments.add(payload.as_slice());
         }
@@ -294,8 +297,19 @@ pub(super) fn arguments_of(jobs: &[&NewJob], around: &[Surroundings]) -> Result<
             arguments.add(special);
         }
     }
-    arguments.bytes[0] = shapes;
     Ok(arguments)
+}
+
+/// The arguments of `src/scripts/enqueue_plain.lua`, if all of the jobs are such.
+fn plain_arguments_of(jobs: &[&NewJob]) -> Result<Option<Arguments>, Error> {
+    let mut arguments = Arguments::with_room_for(jobs.len());
+    for job in jobs {
+        match plain_entry(job)? {
+            Some(entry) => arguments.add(entry),
+            None => return Ok(None),
+        };
+    }
+    Ok(Some(arguments))
 }
 
 fn read_outcomes(

@@ -41,6 +41,10 @@ pub(crate) use script::Script;
 /// and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
+/// For so many dequeues a queue whose main line was not enough is not asked for that
+/// alone.
+const CAREFUL_FOR: u32 = 20;
+
 /// The store, on one connection. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Store {
@@ -52,6 +56,9 @@ pub(crate) struct Store {
     patience: Duration,
     operations: Operations,
     specs: Arc<Mutex<HashMap<QueueName, Declaration>>>,
+    /// For how many dequeues more a queue is taken for one whose next jobs do not stand in
+    /// its main line.
+    careful: Arc<Mutex<HashMap<QueueName, u32>>>,
 }
 
 /// How often a queue was declared, and as what the last time.
@@ -100,6 +107,7 @@ impl Store {
             patience: config.patience,
             operations: Operations::default(),
             specs: Arc::default(),
+            careful: Arc::default(),
         };
         store.link.connection().await.map_err(from_redis)?;
         store.check_servers().await?;
@@ -292,6 +300,29 @@ impl Store {
         specs.get(queue).map(|(declared, _)| declared.clone()).unwrap_or_default()
     }
 
+    /// Whether a queue has partitions, as far as is known.
+    fn is_partitioned(&self, queue: &QueueName) -> bool {
+        let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        specs.get(queue).is_some_and(|(_, spec)| spec.partitions.is_some())
+    }
+
+    /// Whether the next dequeue had better be the one for all cases at once.
+    fn is_careful_case(&self, queue: &QueueName) -> bool {
+        let mut careful = self.careful.lock().unwrap_or_else(PoisonError::into_inner);
+        match careful.get_mut(queue) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn note_careful_case(&self, queue: &QueueName) {
+        let mut careful = self.careful.lock().unwrap_or_else(PoisonError::into_inner);
+        careful.insert(queue.clone(), CAREFUL_FOR);
+    }
+
     /// Whether a lease that ends may let another job of this queue start, as far as is
     /// known.
     pub(crate) fn is_bounded(&self, queue: &QueueName) -> bool {
@@ -310,6 +341,13 @@ enum Outcome {
     Unknown,
     /// Something else, and what stands behind it.
     Other(String, Reply),
+}
+
+impl Outcome {
+    /// Whether the short script that was asked has left it to the one for all cases.
+    fn is_careful(&self) -> bool {
+        matches!(self, Self::Other(status, _) if status == "careful")
+    }
 }
 
 fn joined(command: &str, script: &str, tail: &Cmd) -> Cmd {

@@ -16,6 +16,13 @@ local NONE = rep(char(0), 8)
 local NEVER = rep(char(255), 8)
 -- Behind everything that begins with the same bytes.
 local HIGH = rep(char(255), 64)
+-- The base of a job with the rank 0.
+local PLAIN = char(128) .. rep(char(0), 7)
+-- Flags of a job; see `record`.
+local ASKED, NEEDED, AGED, EXPIRES = 1, 2, 4, 8
+local PARTITION, DEDUP, DEPENDS, LABELS = 16, 32, 64, 128
+local PAYLOAD, RESULT, COURSE, PROGRESS = 1, 2, 4, 8
+local STEPS, DROPPED, RUN = 16, 32, 64
 
 -- Moment m plus a length.
 local function later(m, length)

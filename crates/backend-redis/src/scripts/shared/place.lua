@@ -6,8 +6,6 @@
 -- rank other than 0: the others' first is that of `ready`. `parked` has, by due
 -- moment, those that did not start in time, or cannot. `expiring` has when jobs expire;
 -- `parking` when those of them that are not parked yet will be.
-local PLAIN = char(128) .. rep(char(0), 7)
-
 -- Whether `waiting` has it, once it is in line.
 local function is_indexed(r)
     return meta.is_partitioned or band(byte(r, 2), AGED) ~= 0 or sub(r, 18, 25) ~= PLAIN

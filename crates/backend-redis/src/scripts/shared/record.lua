@@ -30,10 +30,6 @@
 --   1 state   2, 3 flags   4-9 version   10-17 seq   18-25 base   26-33 place
 --   34-41 due   42-49 enqueued   50-87 if it has run: token, end, worker, start
 --   and behind that the parts from the expiry on.
-local ASKED, NEEDED, AGED, EXPIRES = 1, 2, 4, 8
-local PARTITION, DEDUP, DEPENDS, LABELS = 16, 32, 64, 128
-local PAYLOAD, RESULT, COURSE, PROGRESS = 1, 2, 4, 8
-local STEPS, DROPPED, RUN = 16, 32, 64
 local FIRST_VERSION = '\0\0\0\0\0\1'
 local NEVER_RUN = rep(char(0), 38)
 

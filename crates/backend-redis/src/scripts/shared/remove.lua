@@ -1,6 +1,5 @@
 -- Removing a job and all that belongs to it; its record stays until `flush_records`,
 -- and its page until `flush_removed`.
-local removed = {}
 
 local function forget_apart(r, id)
     for _, letter in ipairs(LETTERS) do
@@ -41,10 +40,4 @@ local function remove(r, id)
     end
     removed[#removed + 1] = sub(r, 10, 17)
     store(id, false)
-end
-
-local function flush_removed()
-    if #removed == 0 then return end
-    drop_from_pages(removed)
-    removed = {}
 end

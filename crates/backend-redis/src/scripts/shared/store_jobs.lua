@@ -1,7 +1,6 @@
--- Storing a batch of new jobs, all or none. From ARGV[first] on: a letter for each, r
--- for those that are due at once and known to nothing else, or - . Of the former, the
--- rest, with the id behind it; of the others the head, the rest without, the payload if
--- the head says that it is kept apart, and what few jobs have if it says so.
+-- Storing a batch of new jobs, all or none. From ARGV[first] on: how many; of each its
+-- head, the rest, the payload if the head says that it is kept apart, and what few jobs
+-- have if it says so.
 -- Head: id (16), flags (1, 1), base (8), moment (1, 8), + or - (1).
 -- What few have: expiry (1, 8); hold (h or -, 8), latest (h or -, 8); partition,
 -- deduplication key and labels, each with its length in 2; parent in this queue (l or
@@ -43,24 +42,18 @@ end
 -- held), and of the last two the number and: ids and records, or id and moment; or
 -- why the batch is refused: letter, number of the job, number of the dependency.
 local function store_jobs(first)
-    local shapes = ARGV[first]
-    local count = #shapes
+    local count = tonumber(ARGV[first])
     local ids, heads, rests, specials, payloads = {}, {}, {}, {}, {}
     local at = first + 1
     for i = 1, count do
         local head = ARGV[at]
-        at = at + 1
-        if byte(shapes, i) == 114 then
-            ids[i], rests[i] = sub(head, -16), head
-        else
-            ids[i], heads[i], rests[i] = sub(head, 1, 16), head, ARGV[at]
-            at = at + 1
-        end
-        if heads[i] and band(byte(head, 18), PAYLOAD) ~= 0 then
+        ids[i], heads[i], rests[i] = sub(head, 1, 16), head, ARGV[at + 1]
+        at = at + 2
+        if band(byte(head, 18), PAYLOAD) ~= 0 then
             payloads[i] = ARGV[at]
             at = at + 1
         end
-        if heads[i] and byte(head, 36) == 43 then
+        if byte(head, 36) == 43 then
             specials[i] = read_special(ARGV[at])
             at = at + 1
         end
@@ -127,11 +120,6 @@ local function store_jobs(first)
         count_up(K.meta, 'q', fresh_count)
         add_to_pages(last, new_ids)
     end
-    -- The main line is in the order of the enqueue sequence only as long as the clock
-    -- does not go back.
-    local plain_now = not meta.is_partitioned and not is_before(NOW, meta.last_place)
-    local jobs, n = {}, 0
-    local places = NOW .. NOW .. PLAIN .. NOW
     local linked = {}
     local seq_number, queue_number = last, sunpack('>I2', meta.number)
     for i = 1, count do
@@ -140,49 +128,34 @@ local function store_jobs(first)
             seq_number = seq_number + 1
             local seq = spack('>I6I2', seq_number, queue_number)
             if payloads[i] then hset_one(K.blobs, id .. 'p', payloads[i], false) end
-            if not head and plain_now then
-                jobs[n + 1], jobs[n + 2] = id, 'r\0\0' .. seq .. places .. rests[i]
-                n = n + 2
-            elseif not head then
-                local r = 'p\0\0' .. FIRST_VERSION .. seq .. PLAIN .. NOW .. NOW .. NOW .. rests[i]
-                fixed_before[id], life_before[id] = false, false
-                store(id, r)
-                attach(r, id)
-            else
-                local due = resolve(sub(head, 27, 27), sub(head, 28, 35))
-                local state, body = 'p', rests[i] .. id
-                if special then
-                    local flags, parts = byte(head, 17), ''
-                    if band(flags, EXPIRES) ~= 0 then
-                        parts = resolve(special.expires_kind, special.expires)
-                    end
-                    if band(flags, PARTITION) ~= 0 then parts = parts .. text(special.partition) end
-                    if band(flags, DEDUP) ~= 0 then
-                        local held = held_until(special.hold)
-                        parts = parts .. text(special.dedup) .. held .. held_until(special.latest)
-                        take_key(special.dedup, id, held)
-                    end
-                    if band(flags, DEPENDS) ~= 0 then
-                        state = 'b'
-                        parts = parts .. NONE
-                        linked[#linked + 1] = i
-                    end
-                    if band(flags, LABELS) ~= 0 then parts = parts .. text(special.labels) end
-                    body = parts .. body
+            local due = resolve(sub(head, 27, 27), sub(head, 28, 35))
+            local state, body = 'p', rests[i] .. id
+            if special then
+                local flags, parts = byte(head, 17), ''
+                if band(flags, EXPIRES) ~= 0 then
+                    parts = resolve(special.expires_kind, special.expires)
                 end
-                local r = state .. sub(head, 17, 18) .. FIRST_VERSION .. seq .. sub(head, 19, 26)
-                    .. due .. due .. NOW .. body
-                for _, label in ipairs(labels_of(r, id)) do zadd_one(K.labels, label) end
-                fixed_before[id], life_before[id] = false, false
-                store(id, r)
-                if state == 'p' then attach(r, id) end
+                if band(flags, PARTITION) ~= 0 then parts = parts .. text(special.partition) end
+                if band(flags, DEDUP) ~= 0 then
+                    local held = held_until(special.hold)
+                    parts = parts .. text(special.dedup) .. held .. held_until(special.latest)
+                    take_key(special.dedup, id, held)
+                end
+                if band(flags, DEPENDS) ~= 0 then
+                    state = 'b'
+                    parts = parts .. NONE
+                    linked[#linked + 1] = i
+                end
+                if band(flags, LABELS) ~= 0 then parts = parts .. text(special.labels) end
+                body = parts .. body
             end
+            local r = state .. sub(head, 17, 18) .. FIRST_VERSION .. seq .. sub(head, 19, 26)
+                .. due .. due .. NOW .. body
+            for _, label in ipairs(labels_of(r, id)) do zadd_one(K.labels, label) end
+            fixed_before[id], life_before[id] = false, false
+            store(id, r)
+            if state == 'p' then attach(r, id) end
         end
-    end
-    hset(K.jobs, jobs, {})
-    if n > 0 then
-        count_up(K.meta, 'n', n / 2)
-        if NOW ~= meta.last_place then hset_one(K.meta, 'l', NOW, meta.last_place) end
     end
 
     -- A dependency may stand behind its dependent in the batch.
@@ -192,7 +165,6 @@ local function store_jobs(first)
         for j, need in ipairs(needs) do
             local stands = need[1]
             if stands == 'l' then
-                -- Plain ones of the batch are written already.
                 stands = link(need[2], id, '', 'n')
                 list[j] = char(0) .. need[2]
             else
