@@ -6,6 +6,8 @@ mod dequeue;
 pub(crate) mod encode;
 mod enqueue;
 mod graph;
+#[cfg(test)]
+mod half_done;
 mod lease;
 mod link;
 mod listing;
@@ -59,6 +61,9 @@ pub(crate) struct Store {
     /// For how many dequeues more a queue is taken for one whose next jobs do not stand in
     /// its main line.
     careful: Arc<Mutex<HashMap<QueueName, u32>>>,
+    /// Which call of which script is made to fail.
+    #[cfg(test)]
+    fault: Arc<Mutex<Option<(Script, usize)>>>,
 }
 
 /// How often a queue was declared, and as what the last time.
@@ -108,6 +113,8 @@ impl Store {
             operations: Operations::default(),
             specs: Arc::default(),
             careful: Arc::default(),
+            #[cfg(test)]
+            fault: Arc::default(),
         };
         store.link.connection().await.map_err(from_redis)?;
         store.check_servers().await?;
@@ -210,7 +217,10 @@ impl Store {
             key: format!("{{{tag}}}").into_bytes(),
             confirmed_by,
         };
-        let mut known = request("EVALSHA", &text.hash);
+        let mut known = match self.with_fault(script) {
+            Some(text) => request("EVAL", &text),
+            None => request("EVALSHA", &text.hash),
+        };
         let end = Instant::now() + self.patience;
         let mut pause = PAUSES.0;
         loop {
@@ -244,6 +254,29 @@ impl Store {
             sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
         }
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "what fails, fails in tests")]
+    fn with_fault(&self, _: Script) -> Option<String> {
+        None
+    }
+
+    /// The script of which one call fails, if that is wished for.
+    #[cfg(test)]
+    fn with_fault(&self, script: Script) -> Option<String> {
+        let (_, number) = self.fault.lock().unwrap().filter(|(of, _)| *of == script)?;
+        let text = &script.text().text;
+        let (flags, rest) = match text.starts_with("#!") {
+            true => text.split_once('\n')?,
+            false => ("", text.as_str()),
+        };
+        let fault = format!(
+            "local calls, true_redis = 0, redis local redis = {{ error_reply = \
+             true_redis.error_reply, call = function(...) calls = calls + 1 if calls == {number} \
+             then error('forced') end return true_redis.call(...) end }}"
+        );
+        Some(format!("{flags}{}{fault}\n{rest}", if flags.is_empty() { "" } else { "\n" }))
     }
 
     async fn attempt(&self, request: &Request) -> RedisResult<Answer> {

@@ -87,8 +87,9 @@ end
 -- Adds to a counter.
 local function count_up(key, field, difference)
     if difference == 0 then return end
-    undo[#undo + 1] = function() redis.call('HINCRBY', key, field, -difference) end
     redis.call('HINCRBY', key, field, difference)
+    -- Unlike the others this cannot be taken back before it is done.
+    undo[#undo + 1] = function() redis.call('HINCRBY', key, field, -difference) end
 end
 
 -- What is deleted once all else is written: nothing has to be known of it to take it
