@@ -58,9 +58,8 @@ impl RedisBackend {
     /// backend then works.
     ///
     /// # Errors
-    /// [`Incompatible`](windlass_core::ErrorKind::Incompatible) if what is stored was
-    /// written by a newer version, or the server is older than Redis 7;
-    /// [`Invalid`](windlass_core::ErrorKind::Invalid) if the configuration makes no
+    /// [`Incompatible`](windlass_core::ErrorKind::Incompatible) if the server is older than
+    /// Redis 7; [`Invalid`](windlass_core::ErrorKind::Invalid) if the configuration makes no
     /// sense, or the server is one that removes keys when it is full (a
     /// `maxmemory-policy` other than `noeviction`: jobs would be lost without a word);
     /// and what the server itself reports. None of them quotes the password.

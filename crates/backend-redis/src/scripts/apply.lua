@@ -195,7 +195,6 @@ return once(function()
         end
     end
     flush()
-    see_them_off()
     if meta.is_partitioned then judge_touched() end
     local shown, apart = show_named()
     local news = {}

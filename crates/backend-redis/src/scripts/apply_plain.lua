@@ -8,15 +8,14 @@
 -- with       base write meta pages ends settle
 return once(function()
     if not know_queue() then return { 'unknown' } end
-    if meta.is_partitioned then return { 'careful' } end
+    if meta.is_partitioned then return { 'careful' }, false end
     local shapes, ids = ARGV[4], {}
     for i = 1, #shapes do ids[i] = ARGV[2 * i + 3] end
     local now = hmget(K.lives, ids)
     for i = 1, #ids do
-        if not end_lease(sub(shapes, i, i), ids[i], ARGV[2 * i + 4], now[i]) then return { 'careful' } end
+        if not end_lease(sub(shapes, i, i), ids[i], ARGV[2 * i + 4], now[i]) then return { 'careful' }, false end
     end
     flush_ends()
     flush_removed()
-    see_them_off()
     return { 'ok', NOW, rep('a', #ids) }
 end)

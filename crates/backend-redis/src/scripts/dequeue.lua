@@ -192,7 +192,7 @@ end
 
 return once(function()
     if not know_queue() then return { 'unknown' } end
-    if meta.is_paused then return answer('e', {}, {}), { 'ok', NOW, 'e', '', 0 } end
+    if meta.is_paused then return answer('e', {}, {}), false end
     if not tick() then return { 'more' } end
     local free = min(tonumber(ARGV[5]), (room()))
     local token, front, in_line = meta.token, meta.front, meta.in_line
@@ -211,8 +211,15 @@ return once(function()
         end
         if meta.is_partitioned then judge_touched() end
     end
-    hset(K.meta, { 't', meta.token, 'f', meta.front, 'n', meta.in_line, 'w', meta.in_window },
-        { t = token, f = front, n = in_line, w = meta.window })
+    -- Who asks an empty queue again and again writes nothing.
+    local is_idle = meta.token == token and meta.front == front
+    if not is_idle then
+        hset(K.meta, { 't', meta.token, 'f', meta.front, 'n', meta.in_line },
+            { t = token, f = front, n = in_line })
+    end
+    if tostring(meta.in_window) ~= (meta.window or '0') then
+        hset_one(K.meta, 'w', meta.in_window, meta.window)
+    end
     -- The line was looked through as far as one call should, and there is more of it.
     if #taken_ids == 0 and free > 0 and meta.in_line > 0 then return { 'more' } end
     local when, apart = again(), {}
@@ -220,6 +227,7 @@ return once(function()
         local has = band(byte(taken[2 * i], 3), FULL)
         if has ~= 0 then show_apart(apart, i, taken_ids[i], has) end
     end
+    if #taken_ids == 0 then return answer(when, taken, apart), false end
     return answer(when, taken, apart), { 'ok', NOW, when, table.concat(taken_ids), token }
 end, function(kept)
     -- Which of them are still leased as they were then: under tokens that followed each

@@ -18,13 +18,13 @@ return once(function()
         or redis.call('EXISTS', K.ready) == 1
         or #redis.call('ZRANGEBYLEX', K.sched, '-', until_now, 'LIMIT', 0, 1) > 0
         or #redis.call('ZRANGEBYLEX', K.parking, '-', until_now, 'LIMIT', 0, 1) > 0 then
-        return { 'careful' }
+        return { 'careful' }, false
     end
     local wanted, token = tonumber(ARGV[5]), meta.token
     local ids, fixed, _, front = next_in_line(wanted)
     local lives = hmget(K.lives, ids)
     for i = 1, #ids do
-        if lives[i] then return { 'careful' } end
+        if lives[i] then return { 'careful' }, false end
     end
     holder = ARGV[4] .. NOW
     lease(ids, fixed, lives, later(NOW, ARGV[6]))
@@ -41,6 +41,7 @@ return once(function()
         local first = redis.call('ZRANGE', K.sched, 0, 0)[1]
         if first then when = 'a' .. sub(first, 1, 8) end
     end
+    if #ids == 0 then return answer(when, taken), false end
     return answer(when, taken), { 'ok', NOW, when, table.concat(taken_ids), token }
 end, function(kept)
     -- Which of them are still leased as they were then.

@@ -8,7 +8,7 @@ return once(function()
     if not know_queue() then return { 'unknown' } end
     -- The main line is in the order of the enqueue sequence only as long as the clock
     -- does not go back.
-    if meta.is_partitioned or is_before(NOW, meta.last_place) then return { 'careful' } end
+    if meta.is_partitioned or is_before(NOW, meta.last_place) then return { 'careful' }, false end
     local count, ids = #ARGV - 3, {}
     for i = 1, count do ids[i] = sub(ARGV[i + 3], -16) end
     local found, fresh, letters = hmget(K.jobs, ids), {}, {}

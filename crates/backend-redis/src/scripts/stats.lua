@@ -5,25 +5,7 @@
 --            unknown: the queue was never declared
 -- why        the sizes of the indexes are the figures: there is nothing to count
 -- full       goes on: an operator may want it then
--- with       base write record meta partitions place pages
--- The place of the first job of the main line, unless that is too far to look for in
--- one call; and up to where there is none.
-local function first_in_line()
-    local at = meta.front
-    for _ = 1, 100 do
-        local page = redis.call('HGET', K.pages, spack('>I6', floor(at / PAGE)))
-        local first = floor(at / PAGE) * PAGE
-        local ids = page and ids_in(page) or {}
-        local jobs = hmget(K.jobs, ids)
-        for j = at - first + 1, #ids do
-            local s = jobs[j]
-            if s and byte(s) == 114 and sunpack('>I6', s, 4) == first + j then return sub(s, 12, 19), at end
-            at = first + j
-        end
-        at = max(at, min(first + PAGE, meta.last))
-    end
-    return nil, at
-end
+-- with       base write record meta partitions place pages lease
 return once(function()
     if not know_queue() then return { 'unknown' } end
     -- Only lines of partitions mix who is due with who is not.
@@ -62,9 +44,11 @@ return once(function()
         end
     end
     if meta.in_line > 0 then
-        local moment, front = first_in_line()
+        local _, first, numbers, front = next_in_line(1)
+        if numbers[1] then front = numbers[1] - 1 end
         if front ~= meta.front then hset_one(K.meta, 'f', front, meta.front) end
-        if not moment then return { 'more' } end
+        if not first[1] then return { 'more' } end
+        local moment = sub(first[1], 12, 19)
         if not oldest or is_before(moment, oldest) then oldest = moment end
     end
     local in_window = 0

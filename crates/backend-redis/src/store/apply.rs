@@ -74,14 +74,14 @@ impl Store {
             }
         }
         let place = Place::Queue(queue);
-        if !shapes.contains(&b'-') && !self.is_partitioned(queue) {
-            let arguments = Arguments { bytes: arguments.bytes.clone() };
-            if let Outcome::Done(mut reply) = self.ask(place, Script::ApplyPlain, arguments).await?
-            {
-                let now = reply.moment()?;
-                let outcomes = transitions.iter().map(|_| Applied::Applied).collect();
-                return Ok(ApplyAnswer { outcomes, unblocked: Vec::new(), now });
-            }
+        if !shapes.contains(&b'-')
+            && !self.is_partitioned(queue)
+            && let Outcome::Done(mut reply) =
+                self.ask(place, Script::ApplyPlain, arguments.clone()).await?
+        {
+            let now = reply.moment()?;
+            let outcomes = transitions.iter().map(|_| Applied::Applied).collect();
+            return Ok(ApplyAnswer { outcomes, unblocked: Vec::new(), now });
         }
         let mut reply = match self.ask(place, Script::Apply, arguments).await? {
             Outcome::Done(reply) => reply,

@@ -7,11 +7,13 @@
 //! and is kept from then on; then the dependent is stored, in doubt; then the dependency
 //! learns that it is, and says how it stands now.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use windlass_core::Error;
 use windlass_core::backend::{EnqueueAnswer, Enqueued, Refusal};
-use windlass_core::model::{Job, JobId, JobRef, NewJob, QueueName, State, Timestamp};
+use windlass_core::model::{
+    Job, JobId, JobRef, NewJob, Parent, QueueName, State, Timestamp, Token,
+};
 
 use super::encode::to_moment;
 use super::queues::UNKNOWN;
@@ -160,55 +162,98 @@ impl Store {
             .iter()
             .map(|index| JobRef { queue: jobs[*index].queue.clone(), id: jobs[*index].id })
             .collect();
-        let mut around = vec![Surroundings::default(); jobs.len()];
+        let parents = self.parents_of(jobs, &fresh).await?;
+        // Of each job in order, its dependencies that are not stored with it.
+        let named: Vec<(usize, usize)> = fresh
+            .iter()
+            .flat_map(|index| (0..jobs[*index].depends_on.len()).map(|at| (*index, at)))
+            .filter(|(index, at)| !of_batch.contains(&jobs[*index].depends_on[*at]))
+            .collect();
+        let mut letters = self.ask_dependencies(jobs, &named, Noting::Ask).await?;
         for index in &fresh {
-            let job = &jobs[*index];
-            if let Some(parent) = &job.parent {
-                let found = self.read(&parent.job.queue, &[parent.job.id], false).await?.0;
-                let is_current = found.first().is_some_and(|found| {
-                    found.state == State::Active
-                        && found.lease.is_some_and(|lease| lease.token == parent.token)
-                });
-                if !is_current {
-                    return Ok(Err((*index, Refusal::StaleParent(parent.job.clone()))));
-                }
+            if let Some(parent) = &jobs[*index].parent
+                && !parents.contains(&(&parent.job, parent.token))
+            {
+                return Ok(Err((*index, Refusal::StaleParent(parent.job.clone()))));
             }
-            around[*index].needs = vec![Stands::Here; job.depends_on.len()];
-            for (at, dependency) in job.depends_on.iter().enumerate() {
-                let mut letter = b'o';
-                if !of_batch.contains(dependency) {
-                    let (queue, id) = (&dependency.queue, [dependency.id]);
-                    let letters =
-                        self.link_jobs(queue, &job.queue, job.id, &id, Noting::Ask).await?;
-                    letter = letters.first().copied().unwrap_or(b'-');
-                    if letter == b'-' {
-                        let why = Refusal::UnknownDependency(dependency.clone());
-                        return Ok(Err((*index, why)));
-                    }
-                }
-                if dependency.queue != job.queue {
-                    around[*index].needs[at] = Stands::Elsewhere(letter);
+            for (at, dependency) in jobs[*index].depends_on.iter().enumerate() {
+                if letters.get(&(*index, at)) == Some(&b'-') {
+                    return Ok(Err((*index, Refusal::UnknownDependency(dependency.clone()))));
                 }
             }
         }
-        for index in &fresh {
-            let job = &jobs[*index];
-            for (queue, positions) in abroad_of(job) {
-                let there: Vec<usize> = positions
-                    .into_iter()
-                    .filter(|at| !of_batch.contains(&job.depends_on[*at]))
-                    .collect();
-                if there.is_empty() {
-                    continue;
-                }
-                let ids: Vec<JobId> = there.iter().map(|at| job.depends_on[*at].id).collect();
-                let letters = self.link_jobs(queue, &job.queue, job.id, &ids, Noting::Will).await?;
-                for (at, letter) in there.into_iter().zip(letters) {
-                    around[*index].needs[at] = Stands::Elsewhere(letter);
-                }
-            }
+        let abroad: Vec<(usize, usize)> = named
+            .into_iter()
+            .filter(|(index, at)| jobs[*index].depends_on[*at].queue != jobs[*index].queue)
+            .collect();
+        letters.extend(self.ask_dependencies(jobs, &abroad, Noting::Will).await?);
+        let mut around = vec![Surroundings::default(); jobs.len()];
+        for index in fresh {
+            let job = &jobs[index];
+            let stands = |(at, dependency): (usize, &JobRef)| match dependency.queue == job.queue {
+                true => Stands::Here,
+                // One that is stored with it has not ended.
+                false => Stands::Elsewhere(letters.get(&(index, at)).copied().unwrap_or(b'o')),
+            };
+            around[index].needs = job.depends_on.iter().enumerate().map(stands).collect();
         }
         Ok(Ok(around))
+    }
+
+    /// The parents whose leases are current, of those that new jobs of a batch name: a
+    /// call for each queue.
+    async fn parents_of<'j>(
+        &self,
+        jobs: &'j [NewJob],
+        fresh: &[usize],
+    ) -> Result<HashSet<(&'j JobRef, Token)>, Error> {
+        let mut by_queue: BTreeMap<&QueueName, Vec<&Parent>> = BTreeMap::new();
+        for parent in fresh.iter().filter_map(|index| jobs[*index].parent.as_ref()) {
+            by_queue.entry(&parent.job.queue).or_default().push(parent);
+        }
+        let mut current = HashSet::new();
+        for (queue, parents) in by_queue {
+            let ids: BTreeSet<JobId> = parents.iter().map(|parent| parent.job.id).collect();
+            let ids: Vec<JobId> = ids.into_iter().collect();
+            let found = self.read(queue, &ids, false).await?.0;
+            for parent in parents {
+                let holds = |job: &&Job| {
+                    job.id == parent.job.id
+                        && job.lease.is_some_and(|lease| lease.token == parent.token)
+                };
+                if found.iter().find(holds).is_some() {
+                    current.insert((&parent.job, parent.token));
+                }
+            }
+        }
+        Ok(current)
+    }
+
+    /// How dependencies stand, by the places of job and dependency: a call for each two
+    /// queues.
+    async fn ask_dependencies(
+        &self,
+        jobs: &[NewJob],
+        places: &[(usize, usize)],
+        noting: Noting,
+    ) -> Result<HashMap<(usize, usize), u8>, Error> {
+        let mut by_queues: BTreeMap<(&QueueName, &QueueName), Vec<(usize, usize)>> =
+            BTreeMap::new();
+        for (index, at) in places {
+            let job = &jobs[*index];
+            let queues = (&job.depends_on[*at].queue, &job.queue);
+            by_queues.entry(queues).or_default().push((*index, *at));
+        }
+        let mut found = HashMap::new();
+        for ((of, queue), places) in by_queues {
+            let pairs: Vec<_> = places
+                .iter()
+                .map(|(index, at)| (jobs[*index].depends_on[*at].id, jobs[*index].id))
+                .collect();
+            let letters = self.link_jobs(of, queue, &pairs, noting).await?;
+            found.extend(places.into_iter().zip(letters));
+        }
+        Ok(found)
     }
 
     /// The places of those jobs of a batch that will be stored.

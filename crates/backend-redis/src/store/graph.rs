@@ -65,19 +65,18 @@ impl Store {
         Ok((read_jobs(&mut reply, queue, now, full)?, now))
     }
 
-    /// How dependencies in `of` stand for a job of another queue: o, c, b, or - for one
-    /// that is not there.
+    /// How dependencies in `of` stand for jobs of a queue, pair by pair: o, c, b, or - for
+    /// one that is not there.
     pub(super) async fn link_jobs(
         &self,
         of: &QueueName,
         queue: &QueueName,
-        id: JobId,
-        dependencies: &[JobId],
+        pairs: &[(JobId, JobId)],
         noting: Noting,
     ) -> Result<Vec<u8>, Error> {
-        let mut arguments = Arguments::with_room_for(dependencies.len() + 1);
+        let mut arguments = Arguments::with_room_for(pairs.len() + 1);
         arguments.add(queue.as_str());
-        for dependency in dependencies {
+        for (dependency, id) in pairs {
             let mut pair = Vec::with_capacity(33);
             pair.extend_from_slice(dependency.as_bytes());
             pair.extend_from_slice(id.as_bytes());
@@ -149,15 +148,24 @@ impl Store {
             entry.1.push(message);
         }
         let mut named = Vec::new();
+        let mut failed = None;
         for (to, (told, messages)) in by_queue {
-            named.extend(self.hear(&to, from, told).await?);
+            match self.hear(&to, from, told).await {
+                Ok(of_queue) => named.extend(of_queue),
+                // One queue that is away keeps no other from being told.
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            }
             let mut arguments = Arguments::with_room_for(3 * messages.len());
             for message in messages {
                 arguments.add("o").add(message.field).add(message.value);
             }
             self.call(Place::Queue(from), Script::Heard, arguments).await?;
         }
-        Ok(named)
+        // Those that were named are found by the sweep of the queues that were told.
+        failed.map_or(Ok(named), Err)
     }
 
     /// Asks the dependencies of jobs, which are in doubt about those of other queues.
@@ -177,8 +185,8 @@ impl Store {
                 if other == *queue {
                     continue;
                 }
-                let letters =
-                    self.link_jobs(&other, queue, job.id, &dependencies, Noting::Does).await?;
+                let pairs: Vec<_> = dependencies.iter().map(|id| (*id, job.id)).collect();
+                let letters = self.link_jobs(&other, queue, &pairs, Noting::Does).await?;
                 for (dependency, letter) in dependencies.into_iter().zip(letters) {
                     match letter {
                         b'o' => {}

@@ -227,9 +227,10 @@ async fn nothing_is_half_done_whichever_call_of_a_script_fails() {
         leased.jobs.iter().map(|job| settle(job, Outcome::Success { result: None })).collect();
     bench.try_all(Script::ApplyPlain, async |s| s.apply(&done).await).await.unwrap();
     bench.clock.advance(Duration::from_secs(6));
-    let leased =
+    let mut leased =
         bench.try_all(Script::Dequeue, async |s| s.dequeue(&ask("q", 45)).await).await.unwrap();
     assert_eq!(leased.jobs.len(), 45);
+    let plainest = leased.jobs.remove(40);
     let of_lines =
         bench.try_all(Script::Dequeue, async |s| s.dequeue(&ask("lines", 9)).await).await.unwrap();
     assert_eq!(of_lines.jobs.len(), 3);
@@ -271,6 +272,11 @@ async fn nothing_is_half_done_whichever_call_of_a_script_fails() {
         })
         .collect();
     ends[5].to = Target::Removed;
+    // One that nothing else is known of, too.
+    ends.push(settle(&plainest, Outcome::Success { result: None }));
+    if let Some(last) = ends.last_mut() {
+        last.to = Target::Removed;
+    }
     bench.try_all(Script::Apply, async |s| s.apply(&ends).await).await.unwrap();
     let of_lines: Vec<Transition> =
         of_lines.jobs.iter().map(|job| settle(job, Outcome::Success { result: None })).collect();
@@ -282,9 +288,8 @@ async fn nothing_is_half_done_whichever_call_of_a_script_fails() {
     let waiting = job("q", JobRequest { depends_on: vec![reference(&awaited)], ..request() });
     bench
         .try_all(Script::Link, async |s| {
-            let (queue, ids) = (name("q"), [awaited.id]);
-            s.link_jobs(&name("other"), &queue, waiting.id, &ids, super::enqueue::Noting::Will)
-                .await
+            let pairs = [(awaited.id, waiting.id)];
+            s.link_jobs(&name("other"), &name("q"), &pairs, super::enqueue::Noting::Will).await
         })
         .await
         .unwrap();

@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::{Cmd, RedisResult};
+use redis::RedisResult;
 use tokio::time::{Instant, sleep};
 use windlass_core::model::{Clock, Job, Limits, QueueName, QueueSpec, Timestamp};
 use windlass_core::{Error, ErrorKind};
@@ -79,18 +79,20 @@ pub(crate) enum Place<'q> {
 }
 
 /// The arguments of a script behind those that all have.
-#[derive(Debug, Default)]
+///
+/// Shared, since a call may have to be made again.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Arguments {
-    bytes: Vec<Vec<u8>>,
+    bytes: Arc<Vec<Vec<u8>>>,
 }
 
 impl Arguments {
     pub(crate) fn with_room_for(count: usize) -> Self {
-        Self { bytes: Vec::with_capacity(count) }
+        Self { bytes: Arc::new(Vec::with_capacity(count)) }
     }
 
     pub(crate) fn add(&mut self, bytes: impl Into<Vec<u8>>) -> &mut Self {
-        self.bytes.push(bytes.into());
+        Arc::make_mut(&mut self.bytes).push(bytes.into());
         self
     }
 
@@ -165,10 +167,11 @@ impl Store {
         loop {
             let store = self.clone();
             let tag = self.tag(place);
-            let arguments = arguments.bytes.clone();
+            let arguments = arguments.clone();
             // A call that has begun comes to its end, whoever waits for it.
-            let made =
-                self.operations.run(async move { store.make(&tag, script, &arguments).await });
+            let made = self
+                .operations
+                .run(async move { store.make(&tag, script, &arguments.bytes).await });
             let mut reply = Reply::new(made.await?)?;
             return Ok(match reply.text()?.as_str() {
                 "ok" => Outcome::Done(reply),
@@ -188,34 +191,32 @@ impl Store {
     ) -> Result<redis::Value, Error> {
         let text = script.text();
         let operation = text.writes.then(|| self.operations.begin());
-        let mut tail = Cmd::new();
-        tail.arg(text.keys.len());
-        for key in &text.keys {
-            match (*key, &operation) {
-                ("ops", Some(_)) => {
-                    tail.arg(format!("{{{tag}}}:ops:{}", self.operations.client()));
-                }
-                _ => {
-                    tail.arg(format!("{{{tag}}}:{key}"));
-                }
-            }
-        }
-        match &self.clock {
-            Clock::Store => tail.arg(""),
-            Clock::Manual(clock) => tail.arg(&moment(clock.now())[..]),
-        };
-        if let Some(operation) = &operation {
-            tail.arg(operation.slot()).arg(&operation.number()[..]);
-        }
-        for argument in arguments {
-            tail.arg(&argument[..]);
-        }
         let confirmed_by =
             (text.writes && self.replicas > 0).then(|| (self.replicas, self.answer_within / 2));
-        let request = |command: &str, script: &str| Request {
-            command: joined(command, script, &tail),
-            key: format!("{{{tag}}}").into_bytes(),
-            confirmed_by,
+        let request = |name: &str, script: &str| {
+            let mut command = redis::cmd(name);
+            command.arg(script).arg(text.keys.len());
+            for key in &text.keys {
+                match (*key, &operation) {
+                    ("ops", Some(_)) => {
+                        command.arg(format!("{{{tag}}}:ops:{}", self.operations.client()));
+                    }
+                    _ => {
+                        command.arg(format!("{{{tag}}}:{key}"));
+                    }
+                }
+            }
+            match &self.clock {
+                Clock::Store => command.arg(""),
+                Clock::Manual(clock) => command.arg(&moment(clock.now())[..]),
+            };
+            if let Some(operation) = &operation {
+                command.arg(operation.slot()).arg(&operation.number()[..]);
+            }
+            for argument in arguments {
+                command.arg(&argument[..]);
+            }
+            Request { command, key: format!("{{{tag}}}").into_bytes(), confirmed_by }
         };
         let mut known = match self.with_fault(script) {
             Some(text) => request("EVAL", &text),
@@ -381,17 +382,6 @@ impl Outcome {
     fn is_careful(&self) -> bool {
         matches!(self, Self::Other(status, _) if status == "careful")
     }
-}
-
-fn joined(command: &str, script: &str, tail: &Cmd) -> Cmd {
-    let mut whole = redis::cmd(command);
-    whole.arg(script);
-    for argument in tail.args_iter() {
-        if let redis::Arg::Simple(bytes) = argument {
-            whole.arg(bytes);
-        }
-    }
-    whole
 }
 
 /// Reads jobs and what is kept apart of them.

@@ -94,7 +94,9 @@ impl Store {
             .add(put.record.due().map_or(NONE, moment))
             .add(record);
         let jobs: Vec<&NewJob> = put.jobs.iter().collect();
-        arguments.bytes.extend(arguments_of(&jobs, &[])?.bytes);
+        for argument in arguments_of(&jobs, &[])?.bytes.iter() {
+            arguments.add(argument.as_slice());
+        }
         match self.ask(Place::Queue(queue), Script::PutRepeatable, arguments).await? {
             Outcome::Done(_) => Ok(RepeatablePut::Stored),
             Outcome::Unknown => Err(Error::unknown_queue(queue)),

@@ -29,21 +29,6 @@ local function load(id)
     return r
 end
 
--- Loads many at once.
-local function load_all(ids)
-    local fixed, lives = hmget(K.jobs, ids), hmget(K.lives, ids)
-    local records = {}
-    for i = 1, #ids do
-        local id = ids[i]
-        if changed[id] == nil then
-            changed[id] = compose(fixed[i], lives[i])
-            fixed_before[id], life_before[id] = fixed[i], lives[i]
-        end
-        records[i] = changed[id]
-    end
-    return records
-end
-
 local dirty = {}
 local function store(id, r)
     if not dirty[id] then

@@ -30,6 +30,7 @@ local function end_lease(target, id, guard, life)
     leases[#leases + 1] = sub(life, 16, 31) .. id
     if target == 'd' then
         gone[#gone + 1] = id
+        lives_then[id] = life
         removed[#removed + 1] = sub(life, 24, 31)
         return true
     end
@@ -46,23 +47,21 @@ local function end_lease(target, id, guard, life)
     return true
 end
 
--- Jobs that were removed so are gone last of all.
-local function see_them_off()
-    for from = 1, #gone, PIECE do
-        local to = min(from + PIECE - 1, #gone)
-        finally[#finally + 1] = { 'HDEL', K.jobs, unpack(gone, from, to) }
-        finally[#finally + 1] = { 'HDEL', K.lives, unpack(gone, from, to) }
-    end
-end
-
 -- Writes what was noted.
 local function flush_ends()
     zrem(K.leases, leases)
     hset(K.lives, lives, lives_then)
+    hdel(K.lives, gone, lives_then)
+    -- What does not change of a job was not read: it goes last of all. A call has so many
+    -- transitions at most that this is one command.
+    for i = 1, #gone do
+        finally = finally or { 'HDEL', K.jobs }
+        finally[#finally + 1] = gone[i]
+    end
     for _, state in ipairs({ 'c', 'f', 'x', 'e' }) do
         if ended[state] then add_ends(state, ended[state]) end
     end
-    leases, ended, done, lives, lives_then = {}, {}, {}, {}, {}
+    leases, ended, done, lives, lives_then, gone = {}, {}, {}, {}, {}, {}
 end
 
 local function flush_removed()

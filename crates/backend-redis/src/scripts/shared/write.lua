@@ -92,14 +92,16 @@ local function count_up(key, field, difference)
     undo[#undo + 1] = function() redis.call('HINCRBY', key, field, -difference) end
 end
 
--- What is deleted once all else is written: nothing has to be known of it to take it
--- back.
-local finally = {}
+-- One command that comes when all else is written, so that it never has to be taken
+-- back: it deletes what nobody has read.
+local finally
 
 -- Runs a script's work. An operation that was carried out before (its answer was
 -- lost on the way, and it was sent again) is not carried out twice: its answer is
 -- given again. Operations of a client have numbers, and few are under way at once:
--- for each of so many slots the last one is remembered.
+-- for each of so many slots the last one is remembered. Work answers what is to be
+-- answered and, where that is not what is remembered, what is: false for nothing, where
+-- nothing was changed.
 --   ARGV[2] the slot; ARGV[3] the number, 8 bytes
 local function once(work, recall)
     local seen = redis.call('HGET', K.ops, ARGV[2])
@@ -109,6 +111,7 @@ local function once(work, recall)
         return answer
     end
     local ok, answer, kept = pcall(work)
+    if ok and kept == false then return answer end
     if ok then
         local entry = ARGV[3] .. cmsgpack.pack(kept or answer)
         ok, answer = pcall(function()
@@ -117,7 +120,7 @@ local function once(work, recall)
             if not seen or byte(ARGV[3], 8) == 0 then
                 redis.call('PEXPIRE', K.ops, 3600000)
             end
-            for _, command in ipairs(finally) do redis.call(unpack(command)) end
+            if finally then redis.call(unpack(finally)) end
             return answer
         end)
         if ok then return answer end
