@@ -93,38 +93,44 @@ impl Bench {
             self.store.tag(Place::Queue(&name("other"))),
             self.store.tag(Place::Queue(&name("lines"))),
         ];
-        for place in places {
-            for key in keys.iter().filter(|key| **key != "ops") {
-                let key = format!("{{{place}}}:{key}");
-                let kind: String =
-                    redis::cmd("TYPE").arg(&key).query_async(&mut self.admin).await.unwrap();
-                let mut read = match kind.as_str() {
-                    "hash" => redis::cmd("HGETALL"),
-                    "zset" => redis::cmd("ZRANGE"),
-                    "list" => redis::cmd("LRANGE"),
-                    "none" => continue,
-                    other => panic!("{key} is a {other}"),
-                };
-                read.arg(&key);
-                if kind != "hash" {
-                    read.arg(0).arg(-1);
-                }
-                let mut values: Vec<Vec<u8>> = read.query_async(&mut self.admin).await.unwrap();
-                if kind == "hash" {
-                    let mut pairs: Vec<Vec<u8>> =
-                        values.chunks(2).map(|pair| pair.concat()).collect();
-                    pairs.sort_unstable();
-                    // A counter that is 0 says as much as none.
-                    pairs.retain(|pair| {
-                        let value = pair.get(1..).unwrap_or_default();
-                        !key.ends_with(":meta")
-                            || !(matches!(value, b"0" | [0, ..])
-                                || pair.starts_with(b"e") && pair.ends_with(b"0"))
-                    });
-                    values = pairs;
-                }
-                held.insert(key, values);
+        let keys: Vec<String> = places
+            .iter()
+            .flat_map(|place| {
+                keys.iter()
+                    .filter(|key| **key != "ops")
+                    .map(move |key| format!("{{{place}}}:{key}"))
+            })
+            .collect();
+        let mut kinds = redis::pipe();
+        for key in &keys {
+            kinds.cmd("TYPE").arg(key);
+        }
+        let kinds: Vec<String> = kinds.query_async(&mut self.admin).await.unwrap();
+        let there: Vec<(String, String)> =
+            keys.into_iter().zip(kinds).filter(|(_, kind)| kind != "none").collect();
+        let mut read = redis::pipe();
+        for (key, kind) in &there {
+            match kind.as_str() {
+                "hash" => read.cmd("HGETALL").arg(key),
+                "zset" => read.cmd("ZRANGE").arg(key).arg(0).arg(-1),
+                "list" => read.cmd("LRANGE").arg(key).arg(0).arg(-1),
+                other => panic!("{key} is a {other}"),
+            };
+        }
+        let found: Vec<Vec<Vec<u8>>> = read.query_async(&mut self.admin).await.unwrap();
+        for ((key, kind), mut values) in there.into_iter().zip(found) {
+            if kind == "hash" {
+                values = values.chunks(2).map(|pair| pair.concat()).collect();
+                values.sort_unstable();
+                // A counter that is 0 says as much as none.
+                values.retain(|pair| {
+                    let value = pair.get(1..).unwrap_or_default();
+                    let is_zero = matches!(value, b"0" | [0, ..])
+                        || (pair.starts_with(b"e") && pair.ends_with(b"0"));
+                    !(key.ends_with(":meta") && is_zero)
+                });
             }
+            held.insert(key, values);
         }
         held
     }
