@@ -1,6 +1,7 @@
 //! The server, and what every call does there: scripts, atomic each.
 
 mod apply;
+mod assemble;
 mod clean;
 mod dequeue;
 pub(crate) mod encode;

@@ -6,6 +6,8 @@
 
 use std::sync::LazyLock;
 
+use super::assemble::assemble;
+
 /// Declares the scripts of the store.
 macro_rules! scripts {
     ($($name:ident = $file:literal,)+) => {
@@ -129,31 +131,26 @@ impl Script {
 }
 
 fn put_together(script: Script) -> Text {
-    let mut parts: Vec<&'static str> = script.parts().map(shared).collect();
+    let mut parts: Vec<&str> = script.parts().map(shared).collect();
     parts.push(script.file());
+    let body = assemble(&parts);
     let mut keys: Vec<&'static str> = Vec::new();
+    // In the order in which the files name them; of those, what is left of the files.
     for name in parts.iter().flat_map(|part| keys_in(part)) {
-        if !keys.contains(&name) {
+        if !keys.contains(&name) && keys_in(&body).any(|used| used == name) {
             keys.push(name);
         }
     }
     let names: Vec<String> =
         keys.iter().enumerate().map(|(i, key)| format!("{key} = KEYS[{}]", i + 1)).collect();
     let flags = if script.goes_on_when_full() { "#!lua flags=allow-oom\n" } else { "" };
-    let mut text = format!("{flags}local K = {{ {} }}\n", names.join(", "));
-    for part in &parts {
-        // What is said about a script need not be said to the server.
-        for line in part.lines().filter(|line| !line.trim_start().starts_with("--")) {
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
+    let text = format!("{flags}local K = {{ {} }}\n{body}", names.join(", "));
     let hash = redis::Script::new(&text).get_hash().to_owned();
     Text { text, hash, keys, writes: script.file().contains("once(function") }
 }
 
 /// The names that stand behind `K.`.
-fn keys_in(text: &'static str) -> impl Iterator<Item = &'static str> {
+fn keys_in(text: &str) -> impl Iterator<Item = &str> {
     text.split("K.").skip(1).zip(text.split("K.")).filter_map(|(rest, before)| {
         let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
         let ends = rest.find(|c| !is_name(c)).unwrap_or(rest.len());

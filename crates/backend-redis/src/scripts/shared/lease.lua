@@ -43,20 +43,23 @@ end
 local LOOKED_THROUGH = 4096
 local function next_in_line(wanted)
     local ids, fixed, numbers = {}, {}, {}
-    local at, found = meta.front, 0
+    local at, found, looked = meta.front, 0, 0
     local stop = min(meta.last, at + LOOKED_THROUGH)
     if meta.in_line == 0 then return ids, fixed, numbers, meta.last end
     while found < wanted and at < stop do
-        local fields = {}
-        local page = floor(at / PAGE)
-        for i = 0, min(floor((stop - 1) / PAGE) - page, floor((wanted - found) / PAGE) + 1, 63) do
-            fields[i + 1] = spack('>I6', page + i)
+        -- Mostly all that stand there are meant. Where they are not, each look is at
+        -- more of them.
+        local most = min(stop - at, 2000, max(wanted - found, looked))
+        looked = 2 * most
+        local fields, first_page = {}, floor(at / PAGE)
+        for page = first_page, floor((at + most - 1) / PAGE) do
+            fields[#fields + 1] = spack('>I6', page)
         end
         local some, places, n = {}, {}, 0
         for i, stored in ipairs(hmget(K.pages, fields)) do
-            local first = (page + i - 1) * PAGE
+            local first = (first_page + i - 1) * PAGE
             if stored then
-                for j = max(0, at - first), (#stored - 1) / 16 - 1 do
+                for j = max(0, at - first), min((#stored - 1) / 16, at + most - first) - 1 do
                     n = n + 1
                     some[n], places[n] = sub(stored, j * 16 + 2, j * 16 + 17), first + j + 1
                 end
@@ -72,7 +75,7 @@ local function next_in_line(wanted)
                 ids[found], fixed[found], numbers[found] = some[i], s, places[i]
             end
         end
-        at = min((page + #fields) * PAGE, meta.last)
+        at = at + most
     end
     return ids, fixed, numbers, at
 end
