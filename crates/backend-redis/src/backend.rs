@@ -1,7 +1,10 @@
 //! The contract, carried out by `store/`.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_trait::async_trait;
 use windlass_core::Backend;
@@ -98,6 +101,13 @@ impl RedisBackend {
         }
     }
 
+    /// Tells whoever watches here that there will be work in a moment.
+    fn hint(&self, queues: &[QueueName]) {
+        let mut news = News::default();
+        queues.iter().for_each(|queue| news.touch(queue));
+        self.inner.hub.tell(&mut news);
+    }
+
     /// Tells that one queue may have work.
     fn touched(&self, queue: &QueueName) {
         let mut news = self.news();
@@ -160,7 +170,17 @@ impl Backend for RedisBackend {
             }
             false => Vec::new(),
         };
-        let answer = self.store().enqueue(jobs).await?;
+        let mut stored = pin!(self.store().enqueue(jobs));
+        let answer = match poll_fn(|context| Poll::Ready(stored.as_mut().poll(context))).await {
+            Poll::Ready(answer) => answer?,
+            Poll::Pending => {
+                // What is sent from now on comes to the server behind it: who waits for
+                // work here asks at once, and saves waiting for one answer before the
+                // other. Should it overtake, it is told again below.
+                self.hint(news.queues());
+                stored.await?
+            }
+        };
         if let EnqueueAnswer::Stored { outcomes, .. } = &answer {
             for (job, outcome) in about.into_iter().zip(outcomes) {
                 if *outcome == Enqueued::Stored {

@@ -30,7 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// The channel of a store. What is said there is the name of a queue.
+/// How long a client's name is.
+const NAME: usize = 32;
+
+/// The channel of a store. What is said there is who says it, in [`NAME`] bytes, and the
+/// name of a queue.
 pub(crate) fn channel(prefix: &str) -> String {
     format!("{prefix}:work")
 }
@@ -88,7 +92,8 @@ async fn herald(store: Store, channel: String, told: Arc<Told>) {
             (due, queues.iter().filter_map(|queue| free_at.get(queue)).min().copied())
         };
         if !due.is_empty() {
-            let names: Vec<String> = due.iter().map(|queue| queue.to_string()).collect();
+            let names: Vec<String> =
+                due.iter().map(|queue| format!("{}{queue}", store.client())).collect();
             if let Err(error) = store.publish(&channel, &names).await {
                 tracing::debug!(error = format!("{error:#}"), "a notice could not be sent");
             }
@@ -167,7 +172,7 @@ async fn listen(store: Store, channel: String, hub: Weak<Hub>) {
                 if let Some(hub) = hub.upgrade() {
                     hub.tell_anything();
                 }
-                let why = hear(pubsub, &channel, &hub).await;
+                let why = hear(pubsub, &channel, store.client(), &hub).await;
                 tracing::warn!(why, "listening for notices begins anew");
             }
             Err(why) => {
@@ -195,21 +200,24 @@ async fn connect(store: &Store, channel: &str, turn: usize) -> Result<PubSub, St
 }
 
 /// Passes notices on until the connection is lost, and answers why.
-async fn hear(pubsub: PubSub, channel: &str, hub: &Weak<Hub>) -> String {
+async fn hear(pubsub: PubSub, channel: &str, own: &str, hub: &Weak<Hub>) -> String {
     let (mut sink, mut stream) = pubsub.split();
     loop {
         let heard = timeout(SILENCE, stream.next()).await;
         let Some(hub) = hub.upgrade() else { return String::from("nobody watches") };
         match heard {
             Ok(Some(message)) => {
-                let name = String::from_utf8_lossy(message.get_payload_bytes()).into_owned();
-                match QueueName::new(name) {
-                    Ok(queue) => {
+                let said = String::from_utf8_lossy(message.get_payload_bytes());
+                let told = said.split_at_checked(NAME).map(|(by, name)| (by, QueueName::new(name)));
+                match told {
+                    // What comes from here was told here.
+                    Some((by, _)) if by == own => {}
+                    Some((_, Ok(queue))) => {
                         let mut news = News::default();
                         news.touch(&queue);
                         hub.tell(&mut news);
                     }
-                    Err(_) => hub.tell_anything(),
+                    _ => hub.tell_anything(),
                 }
             }
             Ok(None) => return String::from("the connection was closed"),

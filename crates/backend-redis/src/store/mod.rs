@@ -125,6 +125,11 @@ impl Store {
         Ok(store)
     }
 
+    /// What no other client is called.
+    pub(crate) fn client(&self) -> &str {
+        self.operations.client()
+    }
+
     pub(crate) fn link(&self) -> &Link {
         &self.link
     }
