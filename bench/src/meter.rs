@@ -1,4 +1,5 @@
-//! What a Postgres server did while something was measured.
+//! What a server did while something was measured: Postgres tells of rows and its log,
+//! Redis of its memory.
 
 use anyhow::Result;
 use windlass::postgres::sqlx::postgres::{PgConnection, PgRow};
@@ -6,7 +7,7 @@ use windlass::postgres::sqlx::{self, Executor, FromRow, Row};
 
 use crate::options::Options;
 use crate::report::Report;
-use crate::server::postgres as server;
+use crate::server::{postgres as server, redis};
 
 /// Counts since the statistics of the database began.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +59,8 @@ const END_OTHERS: &str = "
 #[derive(Debug)]
 pub(crate) struct Meter {
     on: Option<Running>,
+    /// Bytes that a Redis server used before.
+    memory: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl Meter {
     /// a whole, so that runs that begin elsewhere in it do not compare.
     pub(crate) async fn start(options: &Options) -> Result<Self> {
         if !options.is_postgres() {
-            return Ok(Self { on: None });
+            return Ok(Self { on: None, memory: redis::used_memory(options).await? });
         }
         let mut conn = server::connect(&options.store).await?;
         if options.analyze {
@@ -82,14 +85,19 @@ impl Meter {
         conn.execute("CHECKPOINT").await?;
         let before = sqlx::query_as(COUNTS).fetch_one(&mut conn).await?;
         let wal = wal(&mut conn).await?;
-        Ok(Self { on: Some(Running { conn, before, wal, analyzed: options.analyze }) })
+        let running = Running { conn, before, wal, analyzed: options.analyze };
+        Ok(Self { on: Some(running), memory: None })
     }
 
     /// What was measured is over, and so many jobs were in it.
-    pub(crate) async fn stop(self, jobs: usize) -> Result<Metered> {
-        let Some(mut on) = self.on else { return Ok(Metered { jobs, of: None }) };
+    pub(crate) async fn stop(self, options: &Options, jobs: usize) -> Result<Metered> {
+        let Some(mut on) = self.on else {
+            let now = redis::used_memory(options).await?;
+            let grown = now.zip(self.memory).map(|(now, before)| now - before);
+            return Ok(Metered { jobs, of: None, grown });
+        };
         let wal = wal(&mut on.conn).await? - on.wal;
-        Ok(Metered { jobs, of: Some((on, wal)) })
+        Ok(Metered { jobs, of: Some((on, wal)), grown: None })
     }
 }
 
@@ -98,15 +106,22 @@ impl Meter {
 pub(crate) struct Metered {
     jobs: usize,
     of: Option<(Running, i64)>,
+    /// By how many bytes a Redis server has grown.
+    grown: Option<i64>,
 }
 
 impl Metered {
     /// Ends every connection to the database, and reports what they have done.
     pub(crate) async fn report(self, report: Report) -> Result<Report> {
-        let Some((mut on, wal)) = self.of else { return Ok(report) };
+        let per_job = |count: i64| (count as f64 / self.jobs as f64 * 1000.0).round() / 1000.0;
+        let Some((mut on, wal)) = self.of else {
+            return Ok(match self.grown {
+                Some(grown) => report.with("memory_bytes_per_job", per_job(grown).round()),
+                None => report,
+            });
+        };
         sqlx::query(END_OTHERS).fetch_one(&mut on.conn).await?;
         let now: Counts = sqlx::query_as(COUNTS).fetch_one(&mut on.conn).await?;
-        let per_job = |count: i64| (count as f64 / self.jobs as f64 * 1000.0).round() / 1000.0;
         let before = on.before;
         Ok(report
             .with("before", if on.analyzed { "analyze, checkpoint" } else { "checkpoint" })

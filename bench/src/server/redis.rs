@@ -5,6 +5,8 @@ use windlass::redis::redis::aio::MultiplexedConnection;
 use windlass::redis::redis::{self, Client, Value};
 use windlass::redis::{RedisConfig, Servers};
 
+use crate::options::Options;
+
 /// A prefix on a Redis server that is there for one run.
 #[derive(Debug)]
 pub(crate) struct Prefix {
@@ -57,4 +59,15 @@ impl Prefix {
 pub(crate) async fn connect(url: &str) -> Result<Option<MultiplexedConnection>> {
     let Servers::Single(server) = RedisConfig::parse(url)?.servers else { return Ok(None) };
     Ok(Some(Client::open(server)?.get_multiplexed_async_connection().await?))
+}
+
+/// How many bytes a single Redis server uses, or `None` for any other store.
+pub(crate) async fn used_memory(options: &Options) -> Result<Option<i64>> {
+    if !options.is_redis() {
+        return Ok(None);
+    }
+    let Some(mut connection) = connect(&options.store).await? else { return Ok(None) };
+    let info: redis::InfoDict =
+        redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
+    Ok(info.get("used_memory"))
 }

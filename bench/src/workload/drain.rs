@@ -77,7 +77,7 @@ pub(crate) async fn run(
 async fn measure(options: &Options, store: &Store, queue: &Queue) -> Result<()> {
     let meter = Meter::start(options).await?;
     let (took, calls) = drain(options, store, queue, options.jobs).await?;
-    let metered = meter.stop(options.jobs).await?;
+    let metered = meter.stop(options, options.jobs).await?;
     check_done(options, queue, options.jobs).await?;
     let report = Report::new(options).rate(options.jobs, took).round_trips(calls);
     metered.report(report).await?.print()

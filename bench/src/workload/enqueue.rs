@@ -41,7 +41,7 @@ pub(crate) async fn plain(options: &Options, tasks: usize) -> Result<()> {
     }
     let took = begun.elapsed();
     let calls = store.calls() - before;
-    let metered = meter.stop(jobs).await?;
+    let metered = meter.stop(options, jobs).await?;
     check(&queue, jobs).await?;
     let report = Report::new(options).rate(jobs, took).round_trips(calls);
     metered.report(report).await?.print()
@@ -59,7 +59,7 @@ pub(crate) async fn bulk(options: &Options) -> Result<()> {
     }
     let took = begun.elapsed();
     let calls = store.calls() - before;
-    let metered = meter.stop(options.jobs).await?;
+    let metered = meter.stop(options, options.jobs).await?;
     check(&queue, options.jobs).await?;
     let report = Report::new(options).rate(options.jobs, took).round_trips(calls);
     metered.report(report).await?.print()

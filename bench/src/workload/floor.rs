@@ -2,6 +2,8 @@
 
 mod memory;
 mod postgres;
+mod redis;
+mod server;
 mod sqlite;
 
 use std::time::{Duration, Instant};
@@ -44,11 +46,14 @@ fn open(options: &Options, batch: usize) -> Result<Box<dyn Bare>> {
 /// Enqueues and drains `--jobs` in batches of each size. The rate is that of
 /// draining in the largest.
 ///
-/// On Postgres, where round trips and connections matter as much as the
+/// On a server, where round trips and connections matter as much as the
 /// statements, each workload has a floor of its own.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     if options.is_postgres() {
-        return postgres::run(options).await;
+        return server::run::<postgres::Queue>(options).await;
+    }
+    if options.is_redis() {
+        return server::run::<redis::Queue>(options).await;
     }
     let mut report = Report::new(options);
     let mut last = Duration::ZERO;

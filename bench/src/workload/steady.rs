@@ -44,7 +44,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     settled(&worker).await;
-    let metered = meter.stop(produced).await?;
+    let metered = meter.stop(options, produced).await?;
     worker.stop().await;
     check_done(options, &queue, produced).await?;
     let report = Report::new(options).rate(done, took).round_trips(calls);

@@ -1,231 +1,118 @@
-//! The floor on Postgres: every workload as bare statements of one table.
-//!
-//! One connection enqueues, one leases and one acknowledges, as a store with a
-//! pool would; each statement is a transaction and a round trip.
+//! One table with one partial index.
 
-mod queue;
+use anyhow::Result;
+use windlass::postgres::sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
+use windlass::postgres::sqlx::{self, Executor};
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use super::server::{self, Done};
+use crate::server::postgres::{connect, server as options_of};
 
-use anyhow::{Context, Result, ensure};
-use tokio::sync::{mpsc, oneshot};
-use windlass::postgres::sqlx::postgres::{PgListener, PgPoolOptions};
+/// On which notices go.
+const CHANNEL: &str = "floor";
 
-use self::queue::{CHANNEL, Done, Queue};
-use crate::options::Options;
-use crate::report::{Report, per_second};
-use crate::server::postgres as server;
-use crate::workload::latency::EVERY;
-use crate::workload::steady::AHEAD;
+const SCHEMA: &str = "
+    DROP TABLE IF EXISTS jobs;
+    CREATE TABLE jobs (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, state smallint NOT NULL DEFAULT 0,
+        priority int NOT NULL, due bigint NOT NULL, until bigint, payload bytea NOT NULL
+    );
+    CREATE INDEX ready ON jobs (priority, due, id) WHERE state = 0;
+";
 
-/// How many jobs a bulk insert has.
-const BULK: usize = 1000;
+/// What a planner that knows the table would do anyway, from the first row on.
+const PLANS: &str = "
+    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
+    SET plan_cache_mode = force_generic_plan;
+";
 
-/// How many jobs a lease has, and an acknowledgement.
-const LEASE: usize = 500;
+const ENQUEUE: &str = "
+    INSERT INTO jobs (priority, due, payload)
+    SELECT 0, due, payload FROM unnest($1::bigint[], $2::bytea[]) AS new (due, payload)
+";
 
-/// How many leased batches may wait for their acknowledgement.
-const IN_HAND: usize = 2;
+const ENQUEUE_AND_NOTIFY: &str = "
+    WITH new AS (INSERT INTO jobs (priority, due, payload) VALUES (0, $1, $2))
+    SELECT pg_notify('floor', '')
+";
 
-/// How many tasks enqueue at once, where many do.
-const TASKS: usize = 64;
+const LEASE: &str = "
+    UPDATE jobs SET state = 1, until = 30000000
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM jobs WHERE state = 0 ORDER BY priority, due, id
+        LIMIT $1 FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING id, payload
+";
 
-/// One by one, so many times fewer jobs: each waits for the disk.
-const LONE_PART: usize = 20;
+const KEEP: &str = "UPDATE jobs SET state = 2 WHERE id = ANY ($1)";
 
-/// Runs each workload on a table of its own. The rate is that of draining.
-pub(super) async fn run(options: &Options) -> Result<()> {
-    let (jobs, url) = (options.jobs, options.store.as_str());
-    let payload = vec![b'x'; options.payload];
-    let lone = jobs / LONE_PART;
-    let mut report = Report::new(options);
-    let mut rate = |name: &str, jobs: usize, took: Duration| {
-        report = std::mem::take(&mut report).with(name, per_second(jobs, took));
-    };
-    rate("enqueue_1_jobs_per_s", lone, alone(url, lone, &payload).await?);
-    rate("enqueue_64_jobs_per_s", jobs, shared(url, jobs, &payload).await?);
-    rate("enqueue_1000_jobs_per_s", jobs, bulk(url, jobs, &payload).await?);
-    let kept = drain(url, jobs, &payload, Done::Kept).await?;
-    rate("drain_kept_jobs_per_s", jobs, kept);
-    let removed = drain(url, jobs, &payload, Done::Removed).await?;
-    rate("drain_removed_jobs_per_s", jobs, removed);
-    let (done, took) = steady(url, options.time(), &payload).await?;
-    rate("steady_jobs_per_s", done, took);
-    let (each, took) = latency(url, options.time(), &payload).await?;
-    report.latencies(each, took).rate(jobs, kept).print()
+const REMOVE: &str = "DELETE FROM jobs WHERE id = ANY ($1)";
+
+/// A connection to the table.
+pub(super) struct Queue {
+    conn: PgConnection,
 }
 
-/// One job a statement.
-async fn alone(url: &str, jobs: usize, payload: &[u8]) -> Result<Duration> {
-    let mut queue = Queue::create(url).await?;
-    let begun = Instant::now();
-    for n in 0..jobs {
-        queue.enqueue(n, 1, payload).await?;
-    }
-    Ok(begun.elapsed())
-}
+impl server::Queue for Queue {
+    type Ear = PgListener;
 
-/// One job a call of 64 tasks; what comes in while a statement is under way
-/// goes with the next.
-async fn shared(url: &str, jobs: usize, payload: &[u8]) -> Result<Duration> {
-    let mut queue = Queue::create(url).await?;
-    let (send, mut calls) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
-    let next = Arc::new(AtomicUsize::new(0));
-    let begun = Instant::now();
-    for _ in 0..TASKS {
-        let (send, next) = (send.clone(), Arc::clone(&next));
-        tokio::spawn(async move {
-            while next.fetch_add(1, Ordering::Relaxed) < jobs {
-                let (answer, answered) = oneshot::channel();
-                // The other side ends early only if a statement has failed.
-                if send.send(answer).is_err() || answered.await.is_err() {
-                    return;
-                }
-            }
-        });
+    /// Makes the table anew.
+    async fn create(url: &str) -> Result<Self> {
+        let mut queue = Self::open(url).await?;
+        queue.conn.execute(SCHEMA).await?;
+        queue.settle().await?;
+        Ok(queue)
     }
-    drop(send);
-    let (mut batch, mut stored) = (Vec::new(), 0);
-    while calls.recv_many(&mut batch, BULK).await > 0 {
-        // Those who were answered just now mostly come again at once.
-        while batch.len() < TASKS {
-            tokio::task::yield_now().await;
-            let before = batch.len();
-            while let Ok(call) = calls.try_recv() {
-                batch.push(call);
-            }
-            if batch.len() == before {
-                break;
-            }
-        }
-        queue.enqueue(stored, batch.len(), payload).await?;
-        stored += batch.len();
-        for call in batch.drain(..) {
-            // A task that has gone wants no answer.
-            let _ = call.send(());
-        }
-    }
-    let took = begun.elapsed();
-    ensure!(stored == jobs, "{stored} of {jobs} jobs were stored");
-    Ok(took)
-}
 
-/// 1,000 jobs a statement.
-async fn bulk(url: &str, jobs: usize, payload: &[u8]) -> Result<Duration> {
-    let mut queue = Queue::create(url).await?;
-    let begun = Instant::now();
-    for from in (0..jobs).step_by(BULK) {
-        queue.enqueue(from, BULK.min(jobs - from), payload).await?;
+    async fn open(url: &str) -> Result<Self> {
+        let mut conn = connect(url).await?;
+        conn.execute(PLANS).await?;
+        Ok(Self { conn })
     }
-    Ok(begun.elapsed())
-}
 
-/// Leases on one connection and acknowledges on another.
-async fn drain(url: &str, jobs: usize, payload: &[u8], done: Done) -> Result<Duration> {
-    bulk(url, jobs, payload).await?;
-    let mut leasing = Queue::open(url).await?;
-    leasing.checkpoint().await?;
-    let begun = Instant::now();
-    let (send, acknowledged) = acknowledge(url, done).await?;
-    loop {
-        let leased = leasing.lease(LEASE).await?;
-        if leased.is_empty() {
-            break;
-        }
-        send.send(leased).await.context("acknowledging ended early")?;
+    async fn settle(&mut self) -> Result<()> {
+        self.conn.execute("CHECKPOINT").await?;
+        Ok(())
     }
-    drop(send);
-    let count = acknowledged.await??;
-    let took = begun.elapsed();
-    ensure!(count == jobs, "{count} jobs came back of {jobs}");
-    Ok(took)
-}
 
-/// A task that acknowledges the batches it is sent.
-async fn acknowledge(
-    url: &str,
-    done: Done,
-) -> Result<(mpsc::Sender<Vec<i64>>, tokio::task::JoinHandle<Result<usize>>)> {
-    let mut queue = Queue::open(url).await?;
-    let (send, mut batches) = mpsc::channel::<Vec<i64>>(IN_HAND);
-    let task = tokio::spawn(async move {
-        let mut count = 0;
-        while let Some(batch) = batches.recv().await {
-            queue.acknowledge(&batch, done).await?;
-            count += batch.len();
-        }
-        Ok(count)
-    });
-    Ok((send, task))
-}
-
-/// A producer of 1,000 jobs a statement beside a worker. Answers how many jobs
-/// were leased until the time was up.
-async fn steady(url: &str, time: Duration, payload: &[u8]) -> Result<(usize, Duration)> {
-    let mut producing = Queue::create(url).await?;
-    let mut leasing = Queue::open(url).await?;
-    let (send, acknowledged) = acknowledge(url, Done::Kept).await?;
-    let leased = Arc::new(AtomicUsize::new(0));
-    let begun = Instant::now();
-    let tally = Arc::clone(&leased);
-    let worker = tokio::spawn(async move {
-        while begun.elapsed() < time {
-            let batch = leasing.lease(LEASE).await?;
-            if batch.is_empty() {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            tally.fetch_add(batch.len(), Ordering::Relaxed);
-            send.send(batch).await.context("acknowledging ended early")?;
-        }
-        anyhow::Ok(())
-    });
-    let mut produced = 0;
-    while begun.elapsed() < time {
-        if produced - leased.load(Ordering::Relaxed) > AHEAD {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-            continue;
-        }
-        producing.enqueue(produced, BULK, payload).await?;
-        produced += BULK;
+    async fn enqueue(&mut self, from: usize, count: usize, payload: &[u8]) -> Result<()> {
+        let due: Vec<i64> = (from..from + count).map(|n| n as i64).collect();
+        let payloads = vec![payload; count];
+        sqlx::query(ENQUEUE).bind(due).bind(payloads).execute(&mut self.conn).await?;
+        Ok(())
     }
-    let (done, took) = (leased.load(Ordering::Relaxed), begun.elapsed());
-    worker.await??;
-    acknowledged.await??;
-    Ok((done, took))
-}
 
-/// One job every 20 ms, with a notice: from before its statement until it is
-/// leased.
-async fn latency(url: &str, time: Duration, payload: &[u8]) -> Result<(Vec<Duration>, Duration)> {
-    let mut producing = Queue::create(url).await?;
-    let mut leasing = Queue::open(url).await?;
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(server::server(url)?).await?;
-    let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
-    let jobs = (time.as_millis() / EVERY.as_millis()) as usize;
-    let worker = tokio::spawn(async move {
-        let mut starts = Vec::with_capacity(jobs);
-        while starts.len() < jobs {
-            listener.recv().await?;
-            let batch = leasing.lease(LEASE).await?;
-            let now = Instant::now();
-            starts.extend(batch.into_iter().map(|id| (id, now)));
-        }
-        anyhow::Ok(starts)
-    });
-    let (mut begins, begun) = (Vec::with_capacity(jobs), Instant::now());
-    let mut tick = tokio::time::interval(EVERY);
-    for n in 0..jobs {
-        tick.tick().await;
-        begins.push(Instant::now());
-        producing.enqueue_and_notify(n, payload).await?;
+    async fn enqueue_and_notify(&mut self, n: usize, payload: &[u8]) -> Result<()> {
+        let query = sqlx::query(ENQUEUE_AND_NOTIFY).bind(n as i64).bind(payload);
+        query.execute(&mut self.conn).await?;
+        Ok(())
     }
-    let took = begun.elapsed();
-    let mut starts = worker.await??;
-    starts.sort_unstable();
-    let each = begins.iter().zip(starts).map(|(begin, (_, start))| start - *begin).collect();
-    Ok((each, took))
+
+    /// Leases up to so many jobs and answers their ids.
+    async fn lease(&mut self, count: usize) -> Result<Vec<i64>> {
+        let query = sqlx::query_as::<_, (i64, Vec<u8>)>(LEASE).bind(count as i64);
+        let rows = query.fetch_all(&mut self.conn).await?;
+        Ok(rows.into_iter().map(|(id, _)| id).collect())
+    }
+
+    async fn acknowledge(&mut self, ids: &[i64], done: Done) -> Result<()> {
+        let sql = match done {
+            Done::Kept => KEEP,
+            Done::Removed => REMOVE,
+        };
+        sqlx::query(sql).bind(ids).execute(&mut self.conn).await?;
+        Ok(())
+    }
+
+    async fn listen(url: &str) -> Result<PgListener> {
+        let pool = PgPoolOptions::new().max_connections(1).connect_with(options_of(url)?).await?;
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(listener)
+    }
+
+    async fn hear(ear: &mut PgListener) -> Result<()> {
+        ear.recv().await?;
+        Ok(())
+    }
 }

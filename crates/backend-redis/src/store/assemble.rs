@@ -90,7 +90,8 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     line.split(move |c| !is_word(c)).filter(move |word| {
         let at = word.as_ptr() as usize - line.as_ptr() as usize;
-        !word.is_empty() && !(line[..at].ends_with('.') && !line[..at].ends_with(".."))
+        let is_field = line[..at].ends_with('.') && !line[..at].ends_with("..");
+        !word.is_empty() && !is_field
     })
 }
 
