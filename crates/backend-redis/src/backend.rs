@@ -21,6 +21,7 @@ use windlass_core::model::{
 };
 
 use crate::config::{Listen, RedisConfig};
+use crate::spread::Spread;
 use crate::store::Store;
 use crate::wakeup::{Ear, Herald, channel};
 
@@ -32,7 +33,7 @@ pub struct RedisBackend {
 
 struct Inner {
     config: RedisConfig,
-    store: Store,
+    spread: Spread,
     hub: Arc<Hub>,
     /// Absent where notices are switched off.
     across: Option<Across>,
@@ -76,11 +77,17 @@ impl RedisBackend {
                 ear: Ear::new(store.clone(), channel, Arc::clone(&hub)),
             }
         });
-        Ok(Self { inner: Arc::new(Inner { config, store, hub, across }) })
+        let spread = Spread::new(store);
+        Ok(Self { inner: Arc::new(Inner { config, spread, hub, across }) })
     }
 
+    /// What concerns no queue, or the first shard of one only.
     fn store(&self) -> &Store {
-        &self.inner.store
+        self.inner.spread.store()
+    }
+
+    fn spread(&self) -> &Spread {
+        &self.inner.spread
     }
 
     fn news(&self) -> News {
@@ -135,7 +142,7 @@ impl Backend for RedisBackend {
     }
 
     async fn declare(&self, spec: &QueueSpec) -> Result<Declared> {
-        let declared = self.store().declare(spec).await?;
+        let declared = self.spread().declare(spec).await?;
         if matches!(declared, Declared::Created | Declared::Updated) {
             // A limit may have been raised.
             self.touched(&spec.name);
@@ -144,13 +151,13 @@ impl Backend for RedisBackend {
     }
 
     async fn pause(&self, queue: &QueueName) -> Result<()> {
-        self.store().set_paused(queue, true).await?;
+        self.spread().pause(queue).await?;
         self.touched(queue);
         Ok(())
     }
 
     async fn resume(&self, queue: &QueueName) -> Result<()> {
-        self.store().set_paused(queue, false).await?;
+        self.spread().resume(queue).await?;
         self.touched(queue);
         Ok(())
     }
@@ -170,7 +177,7 @@ impl Backend for RedisBackend {
             }
             false => Vec::new(),
         };
-        let mut stored = pin!(self.store().enqueue(jobs));
+        let mut stored = pin!(self.spread().enqueue(jobs));
         let answer = match poll_fn(|context| Poll::Ready(stored.as_mut().poll(context))).await {
             Poll::Ready(answer) => answer?,
             Poll::Pending => {
@@ -193,7 +200,7 @@ impl Backend for RedisBackend {
     }
 
     async fn dequeue(&self, ask: Ask) -> Result<Dequeued> {
-        let leased = self.store().dequeue(&ask).await?;
+        let leased = self.spread().dequeue(ask).await?;
         let mut news = self.news();
         if news.wants_events {
             for job in &leased.jobs {
@@ -205,7 +212,7 @@ impl Backend for RedisBackend {
     }
 
     async fn extend(&self, leases: Vec<Extend>) -> Result<(Vec<Extended>, Timestamp)> {
-        let answer = self.store().extend(&leases).await?;
+        let answer = self.spread().extend(&leases).await?;
         let mut news = self.news();
         for (lease, outcome) in leases.iter().zip(&answer.0) {
             if lease.progress.is_some() && *outcome != Extended::Lost {
@@ -217,11 +224,11 @@ impl Backend for RedisBackend {
     }
 
     async fn overdue(&self, query: OverdueQuery) -> Result<OverduePage> {
-        self.store().overdue(&query).await
+        self.spread().overdue(&query).await
     }
 
     async fn apply(&self, transitions: Vec<Transition>) -> Result<ApplyAnswer> {
-        let answer = self.store().apply(&transitions).await?;
+        let answer = self.spread().apply(&transitions).await?;
         let mut news = self.news();
         for (transition, outcome) in transitions.iter().zip(&answer.outcomes) {
             if matches!(outcome, Applied::Applied) {
@@ -260,7 +267,7 @@ impl Backend for RedisBackend {
     }
 
     async fn clean(&self, clean: Clean) -> Result<u64> {
-        let removed = self.store().clean(&clean).await?;
+        let removed = self.spread().clean(&clean).await?;
         let mut news = self.news();
         for id in &removed {
             news.happened(|| JobRef { queue: clean.queue.clone(), id: *id }, Event::Removed);
@@ -274,23 +281,23 @@ impl Backend for RedisBackend {
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats> {
-        self.store().stats(queue).await
+        self.spread().stats(queue).await
     }
 
     async fn job(&self, job: &JobRef) -> Result<Option<Seen>> {
-        Ok(self.store().job(job).await?.map(|(job, now)| Seen { job, now }))
+        self.spread().job(job).await
     }
 
     async fn jobs(&self, query: JobsQuery) -> Result<JobsPage> {
-        self.store().jobs(&query).await
+        self.spread().jobs(&query).await
     }
 
     async fn dependents(&self, job: &JobRef) -> Result<Vec<Job>> {
-        self.store().dependents(job).await
+        self.spread().dependents(job).await
     }
 
     async fn dependencies(&self, job: &JobRef) -> Result<Vec<Dependency>> {
-        self.store().dependencies(job).await
+        self.spread().dependencies(job).await
     }
 
     async fn beat(&self, beat: Beat) -> Result<()> {
@@ -302,11 +309,11 @@ impl Backend for RedisBackend {
     }
 
     async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
-        self.store().record_step(&step).await
+        self.spread().record_step(step).await
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {
-        self.store().steps(job).await
+        self.spread().steps(job).await
     }
 
     fn watch(&self, interest: Interest) -> NoticeStream {

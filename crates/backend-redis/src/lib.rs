@@ -27,6 +27,11 @@
 //!   several queues is stored queue by queue; dependencies between queues are completed
 //!   by the sweep should a process die in between.
 //!
+//! - **Queues hotter than one machine** can be declared with several shards
+//!   ([`QueueSpec::shards`](windlass_core::model::QueueSpec)): each shard is in a slot of its
+//!   own, and a worker of the queue takes from all of them. What is relaxed across shards
+//!   is listed at [`QueueSpec`](windlass_core::model::QueueSpec).
+//!
 //! # How it is built
 //! Each call is one script (`src/scripts/*.lua`): one round trip, atomic. The scripts
 //! store, order, compare and count; what is to become of a job they are told.
@@ -48,6 +53,7 @@ mod backend;
 mod config;
 mod error;
 mod record;
+mod spread;
 mod store;
 mod wakeup;
 

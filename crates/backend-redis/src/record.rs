@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use windlass_core::Error;
+use windlass_core::decide::shards;
 use windlass_core::model::{
     Course, DedupKey, DedupRecord, Dependencies, FlowId, Job, JobId, JobKey, JobOptions, JobRef,
     JobType, Lease, NewJob, OrderMode, OrderRule, PartitionKey, Payload, Progress, QueueName,
@@ -97,7 +98,8 @@ pub(crate) fn dedup_label(key: &DedupKey) -> Vec<u8> {
 
 pub(crate) fn parent_label(parent: &JobRef) -> Vec<u8> {
     let mut label = labelled(b'p', parent.id.as_bytes());
-    label.extend_from_slice(parent.queue.as_str().as_bytes());
+    // Whoever looks for it knows the queue, and not the shard.
+    label.extend_from_slice(shards::queue_of(&parent.queue).as_str().as_bytes());
     label
 }
 
@@ -192,7 +194,10 @@ fn rare_of(job: &NewJob) -> Result<Vec<u8>, Error> {
         key: job.key.clone(),
         tags: job.tags.clone(),
         flow: job.flow,
-        parent: job.parent.as_ref().map(|parent| parent.job.clone()),
+        parent: job
+            .parent
+            .as_ref()
+            .map(|parent| JobRef { queue: shards::queue_of(&parent.job.queue), id: parent.job.id }),
     };
     serde_json::to_vec(&rare).map_err(|error| unreadable("a job's keys", &error))
 }

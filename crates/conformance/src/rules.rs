@@ -124,6 +124,7 @@ pub const RULES: &[Rule] = &[
     rule("Q4", "Ended jobs are kept by age and by count as their queue says, and a queue that keeps nothing keeps nothing."),
     rule("Q5", "Jobs are listed by any mixture of filters, in stable pages, both ways."),
     rule("Q6", "Notices are hints: everything works when all of them are lost."),
+    rule("Q7", "A queue with several shards loses no job, keeps the order of each partition and its bounds, and can be given more or fewer."),
     // Durable execution
     rule("W1", "The first outcome of a step is recorded under the lease, and later attempts find it.")
         .held(Held::HereAnd("that a step is not run again: a later release of the runtime")),
@@ -206,7 +207,7 @@ mod tests {
             ("P", 4),
             ("N", 5),
             ("S", 6),
-            ("Q", 6),
+            ("Q", 7),
             ("W", 5),
         ];
         let expected: Vec<String> = subjects

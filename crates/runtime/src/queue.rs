@@ -99,6 +99,16 @@ impl QueueBuilder {
         self
     }
 
+    /// Over how many shards a store of several machines spreads the queue, 1 to
+    /// 64, because it is hotter than one of them (rule Q7). Order within a
+    /// partition and the queue's bounds hold as ever; what is relaxed across
+    /// shards is listed at [`QueueSpec`]. Other stores ignore it and relax
+    /// nothing. Default 1.
+    pub fn shards(mut self, shards: u32) -> Self {
+        self.spec.shards = shards;
+        self
+    }
+
     /// Stores the declaration. Declaring again changes what may change, for
     /// every process.
     ///

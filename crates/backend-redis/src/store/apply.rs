@@ -16,7 +16,7 @@ use super::{Arguments, Outcome, Place, Script, Store, read_jobs};
 use crate::error::damaged;
 
 /// How many transitions go in one call: more would hold up the server for too long.
-const AT_ONCE: usize = 5000;
+pub(crate) const AT_ONCE: usize = 5000;
 
 impl Store {
     /// Carries out transitions.
@@ -52,7 +52,9 @@ impl Store {
         Ok(ApplyAnswer { outcomes, unblocked: unblocked.into_values().collect(), now })
     }
 
-    async fn apply_to(
+    /// Carries out transitions of jobs that stand in this queue, or in this shard of it,
+    /// so many as go in one call.
+    pub(crate) async fn apply_to(
         &self,
         queue: &QueueName,
         transitions: &[&Transition],

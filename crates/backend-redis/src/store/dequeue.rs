@@ -1,9 +1,8 @@
 //! Leasing the first jobs that can start (rules O1 to O4, L1, G1 to G5).
 
-use std::sync::Arc;
-
 use windlass_core::Error;
 use windlass_core::backend::{Again, Ask, Dequeued};
+use windlass_core::decide::shards::Extent;
 
 use super::encode::{length, to_moment};
 use super::reply::Reply;
@@ -14,8 +13,13 @@ use crate::error::damaged;
 const MAX_JOBS: u32 = 10_000;
 
 impl Store {
-    /// Leases the first jobs of a queue.
+    /// Leases the first jobs of a queue, or of a shard of one.
     pub(crate) async fn dequeue(&self, ask: &Ask) -> Result<Dequeued, Error> {
+        Ok(self.dequeue_first(ask).await?.0)
+    }
+
+    /// The same, of the first shard: answers too over which the queue is spread.
+    pub(crate) async fn dequeue_first(&self, ask: &Ask) -> Result<(Dequeued, Extent), Error> {
         let mut reply = match self.dequeue_plainly(ask).await? {
             Some(reply) => reply,
             None => {
@@ -32,12 +36,12 @@ impl Store {
             _ => return Err(damaged("an answer", "it does not say when to ask again")),
         };
         let (declared, stored) = (reply.bytes()?, reply.optional()?);
-        let spec = match self.spec(&ask.queue, declared, stored)? {
-            Some(spec) => spec,
-            None => Arc::new(self.read_declaration(&ask.queue).await?),
+        let (spec, extent) = match self.spec(&ask.queue, declared, stored)? {
+            Some(known) => known,
+            None => self.read_declaration(&ask.queue).await?,
         };
         let jobs = read_jobs(&mut reply, &ask.queue, now, true)?;
-        Ok(Dequeued { jobs, spec, now, again })
+        Ok((Dequeued { jobs, spec, now, again }, extent))
     }
 
     /// What the main line alone has to answer, if it can be asked alone.

@@ -256,6 +256,31 @@ impl Store {
         Ok(found)
     }
 
+    /// Whether jobs could be stored in a queue, or in a shard of one: e there is a job
+    /// with the id, t the deduplication key is taken, or -. Nothing if the queue was never
+    /// declared.
+    pub(crate) async fn peek(
+        &self,
+        queue: &QueueName,
+        jobs: &[&NewJob],
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let mut arguments = Arguments::with_room_for(jobs.len());
+        for job in jobs {
+            let mut wish = job.id.as_bytes().to_vec();
+            if let Some(dedup) = &job.dedup {
+                wish.extend_from_slice(dedup.key.as_str().as_bytes());
+            }
+            arguments.add(wish);
+        }
+        match self.ask(Place::Queue(queue), Script::Peek, arguments).await? {
+            Outcome::Done(mut reply) => {
+                reply.moment()?;
+                Ok(Some(reply.bytes()?))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The places of those jobs of a batch that will be stored.
     async fn which_are_new(
         &self,
@@ -264,23 +289,14 @@ impl Store {
         let mut letters = vec![b'-'; jobs.len()];
         let mut unknown = Vec::new();
         for (queue, indexes) in groups(jobs) {
-            let mut arguments = Arguments::with_room_for(indexes.len());
-            for index in &indexes {
-                let job = &jobs[*index];
-                let mut wish = job.id.as_bytes().to_vec();
-                if let Some(dedup) = &job.dedup {
-                    wish.extend_from_slice(dedup.key.as_str().as_bytes());
-                }
-                arguments.add(wish);
-            }
-            match self.ask(Place::Queue(&queue), Script::Peek, arguments).await? {
-                Outcome::Done(mut reply) => {
-                    reply.moment()?;
-                    for (index, letter) in indexes.into_iter().zip(reply.bytes()?) {
+            let of_queue: Vec<&NewJob> = indexes.iter().map(|index| &jobs[*index]).collect();
+            match self.peek(&queue, &of_queue).await? {
+                Some(found) => {
+                    for (index, letter) in indexes.into_iter().zip(found) {
                         letters[index] = letter;
                     }
                 }
-                _ => unknown.extend(indexes.first().copied()),
+                None => unknown.extend(indexes.first().copied()),
             }
         }
         if let Some(index) = unknown.into_iter().min() {

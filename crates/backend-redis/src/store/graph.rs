@@ -49,7 +49,7 @@ fn read_messages(reply: &mut Reply) -> Result<Vec<Message>, Error> {
 
 impl Store {
     /// Jobs of a queue by their ids, those that are stored, and the store's time.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &self,
         queue: &QueueName,
         ids: &[JobId],

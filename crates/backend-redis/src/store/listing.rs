@@ -1,6 +1,8 @@
 //! A page of jobs (rule Q5).
 
+use futures_util::future::try_join_all;
 use windlass_core::Error;
+use windlass_core::decide::shards;
 use windlass_core::model::{Detail, Direction, Filter, Job, JobId, JobsPage, JobsQuery, QueueName};
 
 use super::{Arguments, Place, Script, Store, read_jobs};
@@ -10,21 +12,23 @@ use crate::record::{dedup_label, flow_label, letters_of, parent_label, tag_label
 const MAX_PAGE: u32 = 1000;
 
 impl Store {
-    /// A page of jobs.
-    pub(crate) async fn jobs(&self, query: &JobsQuery) -> Result<JobsPage, Error> {
+    /// A page of jobs, of these queues or of all.
+    pub(crate) async fn jobs(
+        &self,
+        query: &JobsQuery,
+        of: Option<Vec<QueueName>>,
+    ) -> Result<JobsPage, Error> {
         let now = self.now().await?;
         let limit = query.limit.clamp(1, MAX_PAGE) as usize;
         // One more than asked for tells whether there is a next page. Sequence numbers
         // of different queues are different, so that a page over several can be put
         // together from pages of each.
-        let names = match &query.filter.queue {
-            Some(name) => vec![name.clone()],
+        let names = match of {
+            Some(names) => names,
             None => self.names().await?.0,
         };
-        let mut jobs = Vec::new();
-        for name in &names {
-            jobs.extend(self.page(name, query, limit + 1).await?);
-        }
+        let pages = names.iter().map(|name| self.page(name, query, limit + 1));
+        let mut jobs: Vec<Job> = try_join_all(pages).await?.into_iter().flatten().collect();
         jobs.sort_unstable_by_key(|job| job.seq);
         if query.direction == Direction::NewestFirst {
             jobs.reverse();
@@ -44,7 +48,7 @@ impl Store {
         let filter = &query.filter;
         let full = query.detail == Detail::Full;
         if let Some(key) = &filter.key {
-            let id = JobId::derived(queue, key);
+            let id = JobId::derived(&shards::queue_of(queue), key);
             let mut found = self.read(queue, &[id], full).await?.0;
             found.retain(|job| {
                 fits(job, filter)

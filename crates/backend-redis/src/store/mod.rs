@@ -1,6 +1,6 @@
 //! The server, and what every call does there: scripts, atomic each.
 
-mod apply;
+pub(crate) mod apply;
 mod assemble;
 mod clean;
 mod dequeue;
@@ -13,7 +13,7 @@ mod lease;
 mod link;
 mod listing;
 mod operations;
-mod queues;
+pub(crate) mod queues;
 mod repeatables;
 mod reply;
 mod script;
@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use redis::RedisResult;
 use tokio::time::{Instant, sleep};
+use windlass_core::decide::shards::Extent;
 use windlass_core::model::{Clock, Job, Limits, QueueName, QueueSpec, Timestamp};
 use windlass_core::{Error, ErrorKind};
 
@@ -36,6 +37,7 @@ use crate::record::Reader;
 use encode::moment;
 use link::{Answer, Link, Request};
 use operations::Operations;
+use queues::Stored;
 use reply::Reply;
 
 pub(crate) use script::Script;
@@ -58,7 +60,7 @@ pub(crate) struct Store {
     answer_within: Duration,
     patience: Duration,
     operations: Operations,
-    specs: Arc<Mutex<HashMap<QueueName, Declaration>>>,
+    specs: Arc<Mutex<HashMap<QueueName, Known>>>,
     /// For how many dequeues more a queue is taken for one whose next jobs do not stand in
     /// its main line.
     careful: Arc<Mutex<HashMap<QueueName, u32>>>,
@@ -67,8 +69,16 @@ pub(crate) struct Store {
     fault: Arc<Mutex<Option<(Script, usize)>>>,
 }
 
-/// How often a queue was declared, and as what the last time.
-type Declaration = (Vec<u8>, Arc<QueueSpec>);
+/// What is known of a queue's declaration.
+#[derive(Clone)]
+struct Known {
+    /// How often it was declared; nothing if that was not said.
+    declared: Vec<u8>,
+    spec: Arc<QueueSpec>,
+    extent: Extent,
+    /// When it was last seen to be so.
+    seen: Instant,
+}
 
 /// Where a script works: all its keys are in one place.
 #[derive(Clone, Copy, Debug)]
@@ -323,27 +333,69 @@ impl Store {
         queue: &QueueName,
         declared: Vec<u8>,
         stored: Option<Vec<u8>>,
-    ) -> Result<Option<Arc<QueueSpec>>, Error> {
+    ) -> Result<Option<(Arc<QueueSpec>, Extent)>, Error> {
         let mut specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = Instant::now();
         if let Some(stored) = stored {
-            let spec = Arc::new(queues::read_spec(&stored)?);
-            specs.insert(queue.clone(), (declared, Arc::clone(&spec)));
-            return Ok(Some(spec));
+            let Stored { spec, extent } = queues::read_stored(&stored)?;
+            let spec = Arc::new(spec);
+            let known = Known { declared, spec: Arc::clone(&spec), extent, seen };
+            specs.insert(queue.clone(), known);
+            return Ok(Some((spec, extent)));
         }
-        let known = specs.get(queue).filter(|(known, _)| *known == declared);
-        Ok(known.map(|(_, spec)| Arc::clone(spec)))
+        let known = specs.get_mut(queue).filter(|known| known.declared == declared);
+        Ok(known.map(|known| {
+            known.seen = seen;
+            (Arc::clone(&known.spec), known.extent)
+        }))
+    }
+
+    /// Notes what a look at a queue has found.
+    fn note_declaration(&self, queue: &QueueName, spec: &Arc<QueueSpec>, extent: Extent) {
+        let mut specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = Instant::now();
+        match specs.get_mut(queue) {
+            Some(known) if known.spec == *spec && known.extent == extent => known.seen = seen,
+            _ => {
+                let (declared, spec) = (Vec::new(), Arc::clone(spec));
+                specs.insert(queue.clone(), Known { declared, spec, extent, seen });
+            }
+        }
+    }
+
+    /// Over which shards a queue is spread, as far as is known.
+    pub(crate) fn known_extent(&self, queue: &QueueName) -> Option<Extent> {
+        let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        specs.get(queue).map(|known| known.extent)
+    }
+
+    /// The same, and whether that was not seen for so long. Says so once, so that of many
+    /// calls one looks again.
+    pub(crate) fn known_extent_or_old(
+        &self,
+        queue: &QueueName,
+        old: Duration,
+    ) -> Option<(Extent, bool)> {
+        let mut specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        specs.get_mut(queue).map(|known| {
+            let is_old = known.seen.elapsed() > old;
+            if is_old {
+                known.seen = Instant::now();
+            }
+            (known.extent, is_old)
+        })
     }
 
     /// Which declaration of a queue is known.
     fn known_declaration(&self, queue: &QueueName) -> Vec<u8> {
         let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
-        specs.get(queue).map(|(declared, _)| declared.clone()).unwrap_or_default()
+        specs.get(queue).map(|known| known.declared.clone()).unwrap_or_default()
     }
 
     /// Whether a queue has partitions, as far as is known.
     fn is_partitioned(&self, queue: &QueueName) -> bool {
         let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
-        specs.get(queue).is_some_and(|(_, spec)| spec.partitions.is_some())
+        specs.get(queue).is_some_and(|known| known.spec.partitions.is_some())
     }
 
     /// Whether the next dequeue had better be the one for all cases at once.
@@ -367,9 +419,9 @@ impl Store {
     /// known.
     pub(crate) fn is_bounded(&self, queue: &QueueName) -> bool {
         let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
-        specs
-            .get(queue)
-            .is_none_or(|(_, spec)| spec.limits != Limits::default() || spec.partitions.is_some())
+        specs.get(queue).is_none_or(|Known { spec, .. }| {
+            spec.limits != Limits::default() || spec.partitions.is_some()
+        })
     }
 }
 

@@ -12,4 +12,5 @@ mod lost_ends;
 mod lost_replies;
 mod proxy;
 mod server;
+mod shards;
 mod unanswered;

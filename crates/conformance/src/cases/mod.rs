@@ -21,6 +21,7 @@ mod queues;
 mod races;
 mod rate;
 mod repeatable;
+mod shards;
 mod stats;
 mod steps;
 mod store;
@@ -56,6 +57,9 @@ pub(crate) const ALL: &[&[Case]] = &[
     steps::CASES,
     events::CASES,
     notices::CASES,
+    shards::ALL[0],
+    shards::ALL[1],
+    shards::ALL[2],
     races::ALL[0],
     races::ALL[1],
     races::ALL[2],

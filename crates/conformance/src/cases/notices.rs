@@ -16,6 +16,7 @@ case_table! {
     [C1] a_wish_to_cancel_an_active_job_is_noticed,
     [Q1] a_resumed_queue_is_noticed,
     [Q6] notices_reach_other_handles_where_that_is_claimed,
+    [Q7 Q6] work_in_any_shard_is_noticed_as_that_of_the_queue,
 }
 
 /// How long to wait in real time for what should come at once. A store that
@@ -84,4 +85,18 @@ async fn notices_reach_other_handles_where_that_is_claimed(ctx: &Context) {
     let mut stream = other.watch(Interest::Work);
     queue.add_one().await;
     work_in(&mut stream, &queue.spec.name).await;
+}
+
+/// A queue with shards is one queue to whoever waits for work in it.
+async fn work_in_any_shard_is_noticed_as_that_of_the_queue(ctx: &Context) {
+    let queue = ctx.queue_with("q", |spec| spec.shards = 4).await;
+    for _ in 0..16 {
+        let mut stream = ctx.backend().watch(Interest::Work);
+        queue.add_one().await;
+        work_in(&mut stream, &queue.spec.name).await;
+        let job = queue.take_one().await;
+        let mut stream = ctx.backend().watch(Interest::Work);
+        queue.control(&job.reference(), Wish::Cancel).await;
+        work_in(&mut stream, &queue.spec.name).await;
+    }
 }

@@ -39,6 +39,7 @@ fn everything_chosen(name: &str) -> QueueSpec {
         retention: Retention { completed: Keep::ForNewest(secs(9), 10), other: Keep::Newest(11) },
         max_stalls: 12,
         max_payload: 13,
+        shards: 3,
         ..spec(name)
     }
 }

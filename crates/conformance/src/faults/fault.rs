@@ -112,6 +112,13 @@ faults! {
     DependentsReversed => "dependencies::n3_the_dependents_of_a_job_are_listed_in_the_order_of_enqueue",
     DependencyResultsLost => "dependencies::n3_a_dependent_reads_its_dependencies_results",
     CleanTakesNeeded => "flows::n5_cleaning_never_removes_what_a_job_that_has_not_ended_depends_on",
+    // shards
+    ShardStranded => "shards::run::q7_every_job_of_every_shard_runs_once",
+    FormerShardStranded => "shards::change::q7_no_job_is_lost_or_stranded_when_there_are_more_or_fewer_shards",
+    ShardBoundsWhole => "shards::run::q7_no_more_leases_are_live_in_all_shards_than_the_queue_allows",
+    ShardUnlisted => "shards::jobs::q7_a_listing_walks_through_all_shards",
+    ShardUncounted => "shards::jobs::q7_figures_are_those_of_all_shards",
+    ShardUnpaused => "shards::run::q7_a_pause_stops_every_shard",
     // workers, steps and notices
     WorkersNeverForgotten => "workers::workers_that_have_been_silent_for_too_long_are_forgotten",
     LeavingIgnored => "workers::a_worker_that_leaves_is_forgotten_at_once",

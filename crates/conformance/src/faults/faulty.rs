@@ -13,9 +13,10 @@ use windlass_core::backend::{
     OverduePage, OverdueQuery, PutRepeatable, RepeatablePut, Repeatables, RepeatablesQuery, Result,
     Target, Transition,
 };
+use windlass_core::decide::shards::of_keys;
 use windlass_core::model::{
-    Beat, Dependency, Detail, Direction, Interest, Job, JobRef, JobsPage, JobsQuery, NewJob,
-    NewStep, QueueInfo, QueueName, QueueSpec, QueueStats, Rate, RepeatableKey, Seen, Step,
+    Beat, Dependency, Detail, Direction, Interest, Job, JobRef, JobsPage, JobsQuery, MAX_SHARDS,
+    NewJob, NewStep, QueueInfo, QueueName, QueueSpec, QueueStats, Rate, RepeatableKey, Seen, Step,
     StepRecorded, Timestamp, Token, WorkerSeen,
 };
 
@@ -80,6 +81,12 @@ impl Faulty {
     }
 }
 
+/// In which of so many shards a job would be.
+fn shard_of(job: &Job, shards: u32) -> u32 {
+    let dedup = job.dedup.as_ref().map(|dedup| &dedup.key);
+    of_keys(job.partition.as_ref(), dedup, job.id, shards)
+}
+
 fn off_by_one(limit: &mut Option<u32>) {
     *limit = limit.map(|limit| limit + 1);
 }
@@ -100,6 +107,10 @@ impl Backend for Faulty {
         let rate = misread.limits.rate.as_mut();
         match (self.fault, rate) {
             (Fault::LimitOffByOne, _) => off_by_one(&mut misread.limits.concurrency),
+            (Fault::ShardBoundsWhole, _) => {
+                misread.limits.concurrency =
+                    misread.limits.concurrency.map(|whole| whole * misread.shards);
+            }
             (Fault::RateOffByOne, Some(Rate { limit, .. })) => *limit += 1,
             (Fault::WindowTooShort, Some(rate)) => rate.period = rate.period.saturating_sub(TICK),
             (Fault::PartitionOffByOne, _) => {
@@ -192,6 +203,9 @@ impl Backend for Faulty {
             _ => {}
         }
         let unknown = QueueSpec::new(ask.queue.clone());
+        if self.has(Fault::ShardUnpaused) && self.next().is_multiple_of(4) {
+            self.inner.resume(&ask.queue).await?;
+        }
         let mut answer = match self.ask(ask).await {
             Err(error)
                 if error.kind() == ErrorKind::UnknownQueue
@@ -209,7 +223,15 @@ impl Backend for Faulty {
             (Fault::AgainLate, Again::At(moment)) => Again::At(moment.after(TICK)),
             (_, again) => again,
         };
+        let shards = answer.spec.shards;
         match self.fault {
+            Fault::ShardStranded if shards > 1 => {
+                answer.jobs.retain(|job| shard_of(job, shards) + 1 < shards);
+            }
+            // As if there had been the most that there can be.
+            Fault::FormerShardStranded => {
+                answer.jobs.retain(|job| shard_of(job, MAX_SHARDS) < shards);
+            }
             Fault::AnswerReversed => answer.jobs.reverse(),
             Fault::TiesReversed => answer.jobs.sort_by_key(|job| {
                 let key = job.order_key();
@@ -377,6 +399,7 @@ impl Backend for Faulty {
                 stats = figures.get_or_insert(stats).clone();
             }
             Fault::LeasesUncounted => stats.leases = 0,
+            Fault::ShardUncounted => stats.jobs.iter_mut().for_each(|count| *count -= *count / 4),
             Fault::StartsUncounted => stats.starts_in_window = 0,
             _ => {}
         }
@@ -397,7 +420,11 @@ impl Backend for Faulty {
             Fault::SummaryHasPayload => query.detail = Detail::Full,
             _ => {}
         }
-        self.inner.jobs(query).await
+        let mut page = self.inner.jobs(query).await?;
+        if self.has(Fault::ShardUnlisted) {
+            page.jobs.retain(|job| shard_of(job, 4) < 3);
+        }
+        Ok(page)
     }
 
     async fn dependents(&self, job: &JobRef) -> Result<Vec<Job>> {

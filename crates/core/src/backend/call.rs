@@ -16,7 +16,8 @@ pub struct Capabilities {
     pub transactions: Support,
     /// Notices reach other processes.
     pub notices: Support,
-    /// A batch over several queues is all or nothing.
+    /// A batch over several queues, or over several shards of one, is all or
+    /// nothing.
     pub cross_queue_atomicity: Support,
     /// The store outlives the process, and several handles can be opened on
     /// it.

@@ -52,6 +52,9 @@ pub type NoticeStream = Pin<Box<dyn Stream<Item = Notice> + Send>>;
 ///   [`ErrorKind::Store`]; below, **Errors** names what comes on top.
 /// - A job is `scheduled` before its moment and `waiting` from that moment on,
 ///   with no help from any scanner, in every answer.
+/// - A queue that is declared with several shards is one queue to every method.
+///   A store may spread it, and relaxes across shards what [`QueueSpec`] says
+///   and nothing else.
 #[async_trait]
 pub trait Backend: Any + fmt::Debug + Send + Sync {
     // ── what it is ─────────────────────────────────────────────────────────

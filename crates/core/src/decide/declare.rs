@@ -1,7 +1,7 @@
 //! What a declaration means for a queue that may exist.
 
 use crate::model::time::micros;
-use crate::model::{Limits, PriorityMode, QueueSpec};
+use crate::model::{Limits, MAX_SHARDS, PriorityMode, QueueSpec};
 
 /// What a declaration means for the stored queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,28 @@ pub fn check_queue(spec: &QueueSpec) -> Result<(), InvalidQueue> {
     if spec.max_payload == 0 {
         return Err(InvalidQueue("the largest payload is 0 bytes; use at least 1"));
     }
-    Ok(())
+    check_shards(spec)
+}
+
+/// A shard whose part of a bound is 0 would never run a job. A bound of 0 stops
+/// the whole queue, and is one.
+fn check_shards(spec: &QueueSpec) -> Result<(), InvalidQueue> {
+    // The message names the most there can be.
+    const { assert!(MAX_SHARDS == 64) };
+    let too_few = |bound: u32| bound > 0 && bound < spec.shards;
+    match (&spec.limits.concurrency, &spec.limits.rate) {
+        _ if spec.shards == 0 => Err(InvalidQueue("it has 0 shards; use 1 to 64")),
+        _ if spec.shards > MAX_SHARDS => Err(InvalidQueue("it has too many shards; use 1 to 64")),
+        (Some(bound), _) if too_few(*bound) => Err(InvalidQueue(
+            "its concurrency is less than its shards, which divide it: some would never run a \
+             job; use fewer shards, or a concurrency of at least one for each",
+        )),
+        (_, Some(rate)) if too_few(rate.limit) => Err(InvalidQueue(
+            "its rate has fewer starts than there are shards, which divide it: some would never \
+             run a job; use fewer shards, or at least one start for each in a longer period",
+        )),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +115,7 @@ mod tests {
             (Some(&spec), spec.clone(), Declaration::Unchanged),
             (Some(&spec), QueueSpec { max_stalls: 0, ..spec.clone() }, Declaration::Update),
             (Some(&spec), QueueSpec { max_payload: 9, ..spec.clone() }, Declaration::Update),
+            (Some(&spec), QueueSpec { shards: 4, ..spec.clone() }, Declaration::Update),
             (
                 Some(&spec),
                 QueueSpec {
@@ -161,6 +183,42 @@ mod tests {
             let message = check_queue(&bad).unwrap_err().to_string();
             assert!(message.contains(wrong) && message.contains(right), "{message}");
         }
+    }
+
+    #[test]
+    fn every_shard_has_something_of_every_bound() {
+        let spec = |shards, concurrency, rate: Option<u32>| QueueSpec {
+            shards,
+            limits: Limits {
+                concurrency,
+                rate: rate.map(|limit| Rate { limit, period: Duration::from_secs(1) }),
+            },
+            ..QueueSpec::new(queue())
+        };
+        let good = [
+            spec(1, Some(1), Some(1)),
+            spec(64, None, None),
+            spec(4, Some(4), Some(9)),
+            spec(4, Some(0), None),
+            spec(4, None, Some(0)),
+        ];
+        for spec in good {
+            assert_eq!(check_queue(&spec), Ok(()), "{spec:?}");
+        }
+        let bad = [
+            (spec(0, None, None), "it has 0 shards; use 1 to 64"),
+            (spec(65, None, None), "use 1 to 64"),
+            (spec(4, Some(3), None), "a concurrency of at least one for each"),
+            (spec(4, Some(4), Some(3)), "at least one start for each"),
+        ];
+        for (spec, right) in bad {
+            let message = check_queue(&spec).unwrap_err().to_string();
+            assert!(message.contains(right), "{message}");
+        }
+        // Those of a partition are not divided.
+        let mut own = spec(4, None, None);
+        own.partitions = Some(Partitions::default());
+        assert_eq!(check_queue(&own), Ok(()));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod order;
 mod overdue;
 pub mod repeat;
 mod retention;
+pub mod shards;
 
 pub use declare::{Declaration, InvalidQueue, check_queue, declare};
 pub use dependency::unblocked;

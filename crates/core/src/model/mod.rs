@@ -33,7 +33,8 @@ pub use options::{JobOptions, OnBrokenDependency};
 pub use payload::{DEFAULT_MAX_PAYLOAD, Payload};
 pub use progress::Progress;
 pub use queue::{
-    Keep, Limits, OnRetry, Partitions, PriorityMode, QueueInfo, QueueSpec, Rate, Retention,
+    Keep, Limits, MAX_SHARDS, OnRetry, Partitions, PriorityMode, QueueInfo, QueueSpec, Rate,
+    Retention,
 };
 pub use repeatable::{JobTemplate, Missed, Overlap, Repeatable, RepeatableRecord};
 pub use retry::{Backoff, Retry};

@@ -121,6 +121,15 @@ text! {
     /// The name of a queue: 1 to 128 of `A-Z a-z 0-9 _ . : -`.
     QueueName, "queue name", check_name
 }
+impl QueueName {
+    /// A name that breaks the rule on purpose, so that nobody can give it: that
+    /// of a part of a queue. Only [`decide::shards`](crate::decide::shards)
+    /// makes one.
+    pub(crate) fn internal(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+}
+
 text! {
     /// The name of a job type, by which a worker finds the handler: 1 to 128
     /// of `A-Z a-z 0-9 _ . : -`.

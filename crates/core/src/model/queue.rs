@@ -14,6 +14,49 @@ use super::state::End;
 /// The priority mode, ageing and whether the queue is partitioned are fixed by
 /// its first declaration, because the places of its jobs depend on them; all
 /// else takes effect at the next dequeue of every process.
+///
+/// # Shards
+/// A queue that is hotter than one machine of its store can be declared to be
+/// spread over up to [`MAX_SHARDS`] shards. A store that is one machine
+/// ignores it and keeps all of its promises; what follows is what a store
+/// promises that does spread it.
+///
+/// A job goes to the shard of its partition key, or if it has none to that of
+/// its deduplication key, or else to that of its id
+/// ([`decide::shards`](crate::decide::shards)). All shards are one queue to
+/// whoever uses it: its name, its jobs, its figures, its pause and its workers
+/// are one.
+///
+/// Promised as in any queue: no job is lost, and no two leases on one are live;
+/// jobs of one partition run in order and within its bounds; the queue's bounds
+/// are never exceeded, since each shard has a part of them.
+///
+/// Relaxed across shards:
+/// - **Order.** Jobs start in order within each shard. One of another shard may
+///   start before a job that is ahead of it. Sequence numbers rise within a
+///   shard only, and a listing goes by them.
+/// - **Bounds.** A shard cannot use what another one leaves of its part of a
+///   bound, so that a queue with few partitions may reach less than its bound.
+/// - **Batches.** A batch is stored shard by shard, and whole in each.
+/// - **Keys.** In a partitioned queue, job keys and deduplication keys are told
+///   apart by shard: that one is taken is sure to be seen only by a job of the
+///   same partition. Without partitions the same holds of the job key of a job
+///   that has a deduplication key too.
+/// - **Repeatables.** The jobs that they fire stand in the first shard. They
+///   have no common order, and no common bounds, with jobs of their partition
+///   that were enqueued otherwise.
+/// - **Cleaning by count** keeps the newest of each shard, as evenly as can be,
+///   and by age takes one shard after the other.
+///
+/// The number of shards can be changed at any time; no job is lost, and keys
+/// that are taken stay so. Few go to another shard: where one is added to *n*,
+/// one key in *n* + 1. Jobs that are stored stay where they are, and former
+/// shards are looked after for good. Until the jobs from before have ended,
+/// those of a partition that went elsewhere share no order and no bounds with
+/// those that come; what runs when the bounds are divided anew goes on beside
+/// what the new parts allow; and a former shard runs one job at a time besides.
+/// A process that only enqueues may take some seconds to hear of it, and goes by
+/// the number before until then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueueSpec {
     /// Its name.
@@ -41,6 +84,24 @@ pub struct QueueSpec {
     /// The largest payload or result, in bytes. Default 1 MiB.
     #[serde(default = "default_max_payload")]
     pub max_payload: usize,
+    /// Over how many shards a store that can spreads it: 1 to [`MAX_SHARDS`],
+    /// and not more than any bound of the queue (but 0) leaves one for each.
+    /// Default 1.
+    #[serde(default = "one_shard", skip_serializing_if = "is_one_shard")]
+    pub shards: u32,
+}
+
+/// Over how many shards a queue can be spread.
+pub const MAX_SHARDS: u32 = 64;
+
+const fn one_shard() -> u32 {
+    1
+}
+
+/// What is not said is stored as it was before there were shards.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+const fn is_one_shard(shards: &u32) -> bool {
+    *shards == 1
 }
 
 const fn default_max_stalls() -> u32 {
@@ -64,6 +125,7 @@ impl QueueSpec {
             retention: Retention::default(),
             max_stalls: default_max_stalls(),
             max_payload: default_max_payload(),
+            shards: one_shard(),
         }
     }
 }
@@ -206,11 +268,14 @@ mod tests {
                 completed: Keep::ForNewest(Duration::from_secs(9), 4),
                 other: Keep::Remove,
             },
+            shards: 8,
             ..QueueSpec::new(name.clone())
         };
         let json = serde_json::to_string(&spec).unwrap();
         assert_eq!(serde_json::from_str::<QueueSpec>(&json).unwrap(), spec);
         let least: QueueSpec = serde_json::from_str("{\"name\":\"q\"}").unwrap();
         assert_eq!(least, QueueSpec::new(name));
+        let json = serde_json::to_string(&least).unwrap();
+        assert!(!json.contains("shards"), "as it was before there were any: {json}");
     }
 }

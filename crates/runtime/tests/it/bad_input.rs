@@ -374,6 +374,26 @@ async fn declarations_that_do_not_go_together_are_refused_with_the_one_that_hold
 }
 
 #[tokio::test]
+async fn a_number_of_shards_that_leaves_some_nothing_is_refused_with_what_would_do() {
+    let (client, _) = store();
+    let second = Duration::from_secs(1);
+    let table = [
+        (client.queue("q").shards(0), "it has 0 shards", "use 1 to 64"),
+        (client.queue("q").shards(65), "too many shards", "use 1 to 64"),
+        (client.queue("q").shards(4).concurrency(3), "its concurrency is less", "fewer shards"),
+        (client.queue("q").shards(4).rate(3, second), "has fewer starts", "fewer shards"),
+    ];
+    for (builder, wrong, right) in table {
+        says(&builder.declare().await.unwrap_err(), wrong, right);
+    }
+    let queue = client.queue("q").shards(4).concurrency(4).declare().await.unwrap();
+    assert_eq!(queue.spec().shards, 4);
+    client.queue("q").shards(4).concurrency(0).declare().await.unwrap();
+    let stored = client.open_queue("q").await.unwrap();
+    assert_eq!((stored.spec().shards, stored.spec().limits.concurrency), (4, Some(0)));
+}
+
+#[tokio::test]
 async fn what_a_queue_does_not_take_is_refused_with_what_it_takes() {
     let (client, _) = store();
     let plain = client.queue("plain").declare().await.unwrap();
