@@ -14,6 +14,7 @@ chapters! {
     limits = "limits.md";
     schedules = "schedules.md";
     failure = "failure.md";
+    growing = "growing.md";
     testing = "testing.md";
     backend = "backend.md";
     promises = "promises.md";

@@ -1,5 +1,7 @@
 //! A prefix of its own for each run.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use windlass::redis::redis::aio::MultiplexedConnection;
 use windlass::redis::redis::{self, Client, Value};
@@ -61,13 +63,19 @@ pub(crate) async fn connect(url: &str) -> Result<Option<MultiplexedConnection>> 
     Ok(Some(Client::open(server)?.get_multiplexed_async_connection().await?))
 }
 
-/// How many bytes a single Redis server uses, or `None` for any other store.
+/// How many bytes a single Redis server uses, once it has freed what was removed before;
+/// `None` for any other store.
 pub(crate) async fn used_memory(options: &Options) -> Result<Option<i64>> {
     if !options.is_redis() {
         return Ok(None);
     }
     let Some(mut connection) = connect(&options.store).await? else { return Ok(None) };
-    let info: redis::InfoDict =
-        redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
-    Ok(info.get("used_memory"))
+    loop {
+        let info: redis::InfoDict =
+            redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
+        if info.get("lazyfree_pending_objects") == Some(0_u64) {
+            return Ok(info.get("used_memory"));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -12,22 +12,10 @@
 -- with       base write record meta partitions place pages lease
 -- Which of the others come before which of the main line, as far as both are wanted:
 -- how many of each.
-local function merged(others, ids, fixed, wanted)
+local function merged(others, fixed, wanted)
     local order, i, j = {}, 1, 1
-    while #order < wanted and (others[i] or ids[j]) do
-        local other_first = others[i] ~= nil
-        if other_first and ids[j] then
-            -- Both are unique: rank, then place, then sequence.
-            local a = { sunpack('>I4I4I4I4I4I4', others[i]) }
-            local b = { sunpack('>I4I4I4I4I4I4', PLAIN .. sub(fixed[j], 12, 19) .. sub(fixed[j], 4, 11)) }
-            for k = 1, 6 do
-                if a[k] ~= b[k] then
-                    other_first = a[k] < b[k]
-                    break
-                end
-            end
-        end
-        if other_first then
+    while #order < wanted and (others[i] or fixed[j]) do
+        if others[i] and not (fixed[j] and not is_first(others[i], fixed[j])) then
             order[#order + 1] = i
             i = i + 1
         else
@@ -43,14 +31,17 @@ local function started(fixed, life, id)
 end
 
 local function lease_plain(free, until_)
-    local others = redis.call('ZRANGE', K.ready, 0, min(free, 5000) - 1)
+    local others = redis.call('ZRANGE', K.ready, 0, 0)
     local ids, fixed, numbers, front = next_in_line(free)
-    if #others == 0 then
+    -- Where the whole of the line that is wanted stands before the others, no more of
+    -- them is looked at.
+    if #others == 0 or (#ids == free and not is_first(others[1], fixed[free])) then
         lease(ids, fixed, hmget(K.lives, ids), until_, nil, started)
         meta.front, meta.in_line = front, meta.in_line - #ids
         return
     end
-    local order, from_others, from_line = merged(others, ids, fixed, free)
+    others = redis.call('ZRANGE', K.ready, 0, min(free, 5000) - 1)
+    local order, from_others, from_line = merged(others, fixed, free)
     local other_ids = {}
     for i = 1, from_others do other_ids[i] = sub(others[i], 25) end
     local other_fixed, other_lives = hmget(K.jobs, other_ids), hmget(K.lives, other_ids)

@@ -15,13 +15,17 @@ return once(function()
     if not know_queue() then return { 'unknown' } end
     local until_now = '(' .. NOW .. HIGH
     if meta.is_paused or meta.is_partitioned or meta.leases ~= NO_BOUND or meta.starts ~= NO_BOUND
-        or redis.call('EXISTS', K.ready) == 1
         or #redis.call('ZRANGEBYLEX', K.sched, '-', until_now, 'LIMIT', 0, 1) > 0
         or #redis.call('ZRANGEBYLEX', K.parking, '-', until_now, 'LIMIT', 0, 1) > 0 then
         return { 'careful' }, false
     end
     local wanted, token = tonumber(ARGV[5]), meta.token
     local ids, fixed, _, front = next_in_line(wanted)
+    -- Others wait, too, and may have to come first.
+    local other = redis.call('ZRANGE', K.ready, 0, 0)[1]
+    if other and wanted > 0 and (#ids < wanted or is_first(other, fixed[wanted])) then
+        return { 'careful' }, false
+    end
     local lives = hmget(K.lives, ids)
     for i = 1, #ids do
         if lives[i] then return { 'careful' }, false end
@@ -35,7 +39,7 @@ return once(function()
     -- The line was looked through as far as one call should, and there is more of it.
     if #ids == 0 and wanted > 0 and left > 0 then return { 'more' } end
     local when = 'e'
-    if left > 0 then
+    if left > 0 or other then
         when = 'n'
     else
         local first = redis.call('ZRANGE', K.sched, 0, 0)[1]

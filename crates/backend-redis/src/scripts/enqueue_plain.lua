@@ -28,10 +28,13 @@ return once(function()
         end
     end
     if k > 0 then
-        add_to_pages(last, new_ids)
+        add_to_pages(last, new_ids, true)
         hset(K.jobs, jobs, {})
-        hset(K.meta, { 'q', last + k, 'n', meta.in_line + k, 'l', NOW },
-            { q = last, n = meta.in_line, l = meta.last_place })
+        local front = meta.front
+        -- Nobody has to look through what was stored while the line was empty.
+        if meta.in_line == 0 then front = last end
+        hset(K.meta, { 'q', last + k, 'n', meta.in_line + k, 'l', NOW, 'f', front },
+            { q = last, n = meta.in_line, l = meta.last_place, f = meta.front })
     end
     return { 'ok', NOW, table.concat(letters), {}, {}, {} }
 end)

@@ -39,30 +39,42 @@ end
 
 -- The next jobs of the main line, so many at most, with their places in it; and up to
 -- where it was looked through. It is made of the pages of all jobs, of which some are
--- others, or gone.
-local LOOKED_THROUGH = 4096
+-- others, or gone. So many jobs and pages are looked at in one call.
+local MOST_JOBS, MOST_PAGES = 8192, 2048
 local function next_in_line(wanted)
     local ids, fixed, numbers = {}, {}, {}
-    local at, found, looked = meta.front, 0, 0
-    local stop = min(meta.last, at + LOOKED_THROUGH)
+    local at, found, jobs_seen, pages_seen = meta.front, 0, 0, 0
     if meta.in_line == 0 then return ids, fixed, numbers, meta.last end
-    while found < wanted and at < stop do
-        -- Mostly all that stand there are meant. Where they are not, each look is at
-        -- more of them.
-        local most = min(stop - at, 2000, max(wanted - found, looked))
-        looked = 2 * most
-        local fields, first_page = {}, floor(at / PAGE)
-        for page = first_page, floor((at + most - 1) / PAGE) do
-            fields[#fields + 1] = spack('>I6', page)
+    -- Mostly all that stand there are meant. Where they are not, each look is at more.
+    local most, ahead = wanted, 1
+    while found < wanted and at < meta.last and jobs_seen < MOST_JOBS and pages_seen < MOST_PAGES do
+        local fields, page = {}, floor(at / PAGE)
+        local last_page = floor((meta.last - 1) / PAGE)
+        for i = 0, min(last_page - page, max(ahead, floor((at + most - 1) / PAGE) - page + 1, 1) - 1, 511) do
+            fields[i + 1] = spack('>I6', page + i)
         end
         local some, places, n = {}, {}, 0
         for i, stored in ipairs(hmget(K.pages, fields)) do
-            local first = (first_page + i - 1) * PAGE
-            if stored then
-                for j = max(0, at - first), min((#stored - 1) / 16, at + most - first) - 1 do
-                    n = n + 1
-                    some[n], places[n] = sub(stored, j * 16 + 2, j * 16 + 17), first + j + 1
+            local first = (page + i - 1) * PAGE
+            local line = stored and sunpack('>I4', stored, 2) or 0
+            local from = max(0, at - first)
+            at = min(first + PAGE, meta.last)
+            if line > 0 then
+                line = floor(line / 2 ^ from)
+                for j = from, PAGE - 1 do
+                    if line % 2 == 1 then
+                        n = n + 1
+                        some[n] = sub(stored, j * 16 + BEFORE_IDS + 1, j * 16 + BEFORE_IDS + 16)
+                        places[n] = first + j + 1
+                    end
+                    line = floor(line / 2)
+                    if line == 0 then break end
+                    if n == most then
+                        at = first + j + 1
+                        break
+                    end
                 end
+                if n == most then break end
             end
         end
         local jobs = hmget(K.jobs, some)
@@ -75,7 +87,22 @@ local function next_in_line(wanted)
                 ids[found], fixed[found], numbers[found] = some[i], s, places[i]
             end
         end
-        at = at + most
+        jobs_seen, pages_seen = jobs_seen + n, pages_seen + #fields
+        most, ahead = min(2000, max(wanted - found, 2 * most)), min(512, 4 * #fields)
     end
     return ids, fixed, numbers, at
+end
+
+-- Whether a job of `ready` stands before one of the main line. Their places are
+-- unique: rank, then place, then sequence.
+local function is_first(other, s)
+    local a1, a2, a3, a4, a5, a6 = sunpack('>I4I4I4I4I4I4', other)
+    local b1, b2 = sunpack('>I4I4', PLAIN)
+    local b5, b6, b3, b4 = sunpack('>I4I4I4I4', s, 4)
+    if a1 ~= b1 then return a1 < b1 end
+    if a2 ~= b2 then return a2 < b2 end
+    if a3 ~= b3 then return a3 < b3 end
+    if a4 ~= b4 then return a4 < b4 end
+    if a5 ~= b5 then return a5 < b5 end
+    return a6 < b6
 end

@@ -118,7 +118,7 @@ local function store_jobs(first)
     if fresh_count > 0 then
         last = meta.last
         count_up(K.meta, 'q', fresh_count)
-        add_to_pages(last, new_ids)
+        add_to_pages(last, new_ids, false)
     end
     local linked = {}
     local seq_number, queue_number = last, sunpack('>I2', meta.number)
