@@ -21,6 +21,7 @@ mod steps;
 mod workers;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,9 @@ pub(crate) struct Store {
     answer_within: Duration,
     patience: Duration,
     operations: Operations,
+    /// Whether the last change that replicas were waited for was not confirmed in all of
+    /// `patience`.
+    is_unconfirmed: Arc<AtomicBool>,
     specs: Arc<Mutex<HashMap<QueueName, Declaration>>>,
     /// For how many dequeues more a queue is taken for one whose next jobs do not stand in
     /// its main line.
@@ -66,7 +70,7 @@ pub(crate) struct Store {
     fault: Arc<Mutex<Option<(Script, usize)>>>,
 }
 
-/// How often a queue was declared, and as what the last time.
+/// The name that the server gives to a declaration, and what it says.
 type Declaration = (Vec<u8>, Arc<QueueSpec>);
 
 /// Where a script works: all its keys are in one place.
@@ -113,6 +117,7 @@ impl Store {
             answer_within: config.answer_within,
             patience: config.patience,
             operations: Operations::default(),
+            is_unconfirmed: Arc::default(),
             specs: Arc::default(),
             careful: Arc::default(),
             #[cfg(test)]
@@ -172,7 +177,11 @@ impl Store {
             let made = self
                 .operations
                 .run(async move { store.make(&tag, script, &arguments.bytes).await });
-            let mut reply = Reply::new(made.await?)?;
+            let (value, confirmed) = made.await?;
+            if confirmed == Confirmed::No && !script.leases() {
+                return Err(unconfirmed());
+            }
+            let mut reply = Reply::new(value, confirmed)?;
             return Ok(match reply.text()?.as_str() {
                 "ok" => Outcome::Done(reply),
                 "unknown" => Outcome::Unknown,
@@ -188,11 +197,11 @@ impl Store {
         tag: &str,
         script: Script,
         arguments: &[Vec<u8>],
-    ) -> Result<redis::Value, Error> {
+    ) -> Result<(redis::Value, Confirmed), Error> {
         let text = script.text();
         let operation = text.writes.then(|| self.operations.begin());
         let confirmed_by =
-            (text.writes && self.replicas > 0).then(|| (self.replicas, self.answer_within / 2));
+            (text.writes && self.replicas > 0).then(|| (self.replicas, self.answer_within / 10));
         let request = |name: &str, script: &str| {
             let mut command = redis::cmd(name);
             command.arg(script).arg(text.keys.len());
@@ -226,15 +235,23 @@ impl Store {
         let mut pause = PAUSES.0;
         loop {
             let error = match self.attempt(&known).await {
-                Ok(answer) if answer.confirmed >= confirmed_by.map_or(0, |(count, _)| count) => {
-                    return Ok(answer.value);
+                Ok(answer) if confirmed_by.is_none_or(|(count, _)| answer.confirmed >= count) => {
+                    if confirmed_by.is_some() {
+                        self.is_unconfirmed.store(false, Ordering::Relaxed);
+                    }
+                    return Ok((answer.value, Confirmed::Yes));
                 }
-                Ok(_) => {
-                    return Err(Error::new(
-                        ErrorKind::Unavailable,
-                        "too few replicas have confirmed the change in time; it is made on the \
-                         master, and may be lost with it",
-                    ));
+                // Made again, it gets the same answer, and replicas have had more time. Where
+                // they have not come back in all of that, nobody waits for them so long again.
+                Ok(answer) => {
+                    let is_over = Instant::now() + pause >= end;
+                    if is_over || self.is_unconfirmed.load(Ordering::Relaxed) {
+                        self.is_unconfirmed.store(true, Ordering::Relaxed);
+                        return Ok((answer.value, Confirmed::No));
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                    continue;
                 }
                 Err(error) => error,
             };
@@ -365,6 +382,21 @@ impl Store {
             .get(queue)
             .is_none_or(|(_, spec)| spec.limits != Limits::default() || spec.partitions.is_some())
     }
+}
+
+/// Whether as many replicas have a change as were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmed {
+    Yes,
+    No,
+}
+
+fn unconfirmed() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "too few replicas have confirmed the change in time; it is made on the master, and may be \
+         lost with it",
+    )
 }
 
 /// What a script has answered.

@@ -122,6 +122,11 @@ impl Script {
         with.unwrap_or_default().split_whitespace()
     }
 
+    /// Whether it gives jobs to its caller.
+    pub(super) fn leases(self) -> bool {
+        matches!(self, Self::Dequeue | Self::DequeuePlain)
+    }
+
     /// Whether its header says that it goes on when the server is full.
     fn goes_on_when_full(self) -> bool {
         self.file().lines().any(|line| line.starts_with("-- full"))
