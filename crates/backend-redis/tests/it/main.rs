@@ -13,6 +13,8 @@ mod lost_ends;
 mod lost_replies;
 mod own;
 mod proxy;
+mod replication;
 mod restarts;
 mod server;
 mod unanswered;
+mod wire;

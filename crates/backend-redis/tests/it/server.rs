@@ -64,6 +64,14 @@ impl Server {
         self.info().redis_settings().username().unwrap_or("default").to_owned()
     }
 
+    /// The operator's name and password.
+    pub(crate) fn operators_login(&self) -> (String, String) {
+        let info = nodes(&self.admin).swap_remove(0);
+        let told = |word: Option<&str>| word.unwrap_or_default().to_owned();
+        let settings = info.redis_settings();
+        (told(settings.username()), told(settings.password()))
+    }
+
     /// The operator's connections to every node that the URL names, replicas and all.
     pub(crate) async fn every_node(&self) -> Vec<Node> {
         let mut connections = Vec::new();
