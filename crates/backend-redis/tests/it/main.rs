@@ -11,6 +11,7 @@ mod load;
 mod lost_changes;
 mod lost_ends;
 mod lost_replies;
+mod memory;
 mod own;
 mod proxy;
 mod replication;
