@@ -64,7 +64,7 @@ WINDLASS_TEST_REDIS_CLUSTER_URL (see compose.yaml)"
 }
 
 redis_install_quietly() {
-    may_install && install_quietly redis-server redis-tools || return 1
+    may_install && install_quietly redis-server redis-tools openssl || return 1
     # Nor is the system's server to be started with the machine.
     if have systemctl; then $as_root systemctl disable --quiet redis-server >&2 || true; fi
 }

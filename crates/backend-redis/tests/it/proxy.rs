@@ -115,9 +115,10 @@ impl Proxy {
 
     /// The same store, through here.
     pub(crate) fn lead(&self, server: &Server, mut config: RedisConfig) -> RedisConfig {
-        let mut here = self.ports.iter().map(|port| {
-            server.info().set_addr(ConnectionAddr::Tcp("127.0.0.1".into(), *port))
-        });
+        let mut here = self
+            .ports
+            .iter()
+            .map(|port| server.info().set_addr(ConnectionAddr::Tcp("127.0.0.1".into(), *port)));
         config.servers = match config.servers {
             Servers::Cluster(_) => Servers::Cluster(here.collect()),
             _ => Servers::Single(here.next().expect("it stands before a server")),
