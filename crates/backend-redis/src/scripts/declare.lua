@@ -14,8 +14,11 @@ return once(function()
     local declared = sub(redis.sha1hex(ARGV[5]), 1, 16)
     hset(K.meta, { 's', ARGV[5], 'b', number .. ARGV[6], 'v', declared },
         { s = stored[1], b = stored[2], v = stored[3] })
-    for _, partition in ipairs(redis.call('HKEYS', K.parts)) do
-        zadd_one(K.openings, NONE .. partition)
+    -- There may be very many.
+    if stored[2] and sub(stored[2], 3) ~= ARGV[6] then
+        for _, partition in ipairs(redis.call('HKEYS', K.parts)) do
+            zadd_one(K.openings, NONE .. partition)
+        end
     end
     -- Of starts nothing is known under another rate, or none.
     return { 'ok', 1 }

@@ -8,6 +8,7 @@ mod failover;
 mod fixture;
 mod full;
 mod load;
+mod longest;
 mod lost_changes;
 mod lost_ends;
 mod lost_replies;
