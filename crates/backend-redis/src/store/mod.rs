@@ -125,7 +125,7 @@ impl Store {
         };
         store.link.connection().await.map_err(from_redis)?;
         store.check_servers().await?;
-        store.now().await?;
+        store.check_format().await?;
         Ok(store)
     }
 
@@ -291,7 +291,7 @@ impl Store {
         };
         let fault = format!(
             "local calls, true_redis = 0, redis local redis = {{ error_reply = \
-             true_redis.error_reply, call = function(...) calls = calls + 1 if calls == {number} \
+             true_redis.error_reply, sha1hex = true_redis.sha1hex, call = function(...) calls = calls + 1 if calls == {number} \
              then error('forced') end return true_redis.call(...) end }}"
         );
         Some(format!("{flags}{}{fault}\n{rest}", if flags.is_empty() { "" } else { "\n" }))

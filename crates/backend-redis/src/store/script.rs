@@ -57,6 +57,7 @@ scripts! {
     Pause = "pause",
     Peek = "peek",
     PutRepeatable = "put_repeatable",
+    ReadFormat = "read_format",
     ReadJobs = "read_jobs",
     ReadNeeders = "read_needers",
     ReadNeeds = "read_needs",
@@ -71,6 +72,7 @@ scripts! {
     Scan = "scan",
     ScanLabel = "scan_label",
     Stats = "stats",
+    WriteFormat = "write_format",
 }
 
 /// The parts that scripts share.

@@ -6,6 +6,7 @@ mod connections;
 mod crashes;
 mod failover;
 mod fixture;
+mod format;
 mod full;
 mod load;
 mod longest;
