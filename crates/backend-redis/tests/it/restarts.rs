@@ -86,7 +86,8 @@ async fn carry_on(backend: RedisBackend, seen: Arc<Seen>) {
         for outcome in answer.expect("every call is answered").outcomes {
             match outcome {
                 Applied::Applied => seen.ended.fetch_add(1, Ordering::SeqCst),
-                Applied::Gone => 0,
+                // One whose enqueue was not answered before was stored anew.
+                Applied::Gone | Applied::Stale(_) => 0,
                 other => panic!("{other:?}"),
             };
         }
