@@ -127,7 +127,7 @@ async fn the_heaviest_calls_on_a_large_queue_do_all_of_their_work_in_pieces() {
     w.time("enqueue 10,000, of old partitions", enqueue(&w.backend, jobs)).await;
     let everything = |number: usize| JobRequest {
         priority: Some(1),
-        due: if number % 2 == 0 { When::After(Duration::from_secs(5)) } else { When::Now },
+        due: if number.is_multiple_of(2) { When::After(Duration::from_secs(5)) } else { When::Now },
         expires: Some(When::After(Duration::from_secs(9000))),
         dedup: Some(Dedup {
             key: DedupKey::new(format!("d{number}")).unwrap(),

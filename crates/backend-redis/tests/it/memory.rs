@@ -165,7 +165,7 @@ fn everything(number: usize, before: Option<&NewJob>) -> JobRequest {
     flow[..8].copy_from_slice(&number.to_be_bytes());
     JobRequest {
         priority: Some(i32::try_from(number % 5).unwrap()),
-        due: if number % 3 == 0 { When::After(Duration::from_secs(5)) } else { When::Now },
+        due: if number.is_multiple_of(3) { When::After(Duration::from_secs(5)) } else { When::Now },
         expires: Some(When::After(Duration::from_secs(3600))),
         key: Some(JobKey::new(format!("k{number}")).unwrap()),
         dedup: Some(dedup),
@@ -183,7 +183,7 @@ fn end(job: &Job, spec: &QueueSpec) -> Option<windlass_core::backend::Transition
         0 => Retryable::After(Duration::from_secs(1)),
         _ => Retryable::No,
     };
-    let fails_always = job.id.as_bytes()[15] % 10 == 0;
+    let fails_always = job.id.as_bytes()[15].is_multiple_of(10);
     let outcome = match &job.key {
         Some(_) if job.course.failed_attempts == 0 || fails_always => {
             Outcome::Failure { kind: FailureKind::Error, message: "no".into(), retry }
