@@ -64,7 +64,7 @@ WINDLASS_TEST_REDIS_CLUSTER_URL (see compose.yaml)"
 }
 
 redis_install_quietly() {
-    may_install && install_quietly redis-server redis-tools || return 1
+    may_install && install_quietly redis-server redis-tools openssl || return 1
     # Nor is the system's server to be started with the machine.
     if have systemctl; then $as_root systemctl disable --quiet redis-server >&2 || true; fi
 }
@@ -124,12 +124,17 @@ redis_create() {
 
 # Writes who may do what, and tells running servers if that has changed: it ends
 # the connections that they have.
+#
+# Nobody can log in as the default user, but it keeps its rights: by them, a server
+# that reads its file at the start (`appendonly`) judges what scripts have written, and
+# leaves out, without an error, what is not allowed (redis/redis#14541,
+# valkey-io/valkey#3983).
 redis_allow() {
     local place=$1 folder rights=$redis_rights
     # It came with this version; clients bear without.
     case $redis_version in redis-7.[01]) rights=${rights/"+client|setinfo "/} ;; esac
     cat >"$place/users.new" <<ACL
-user default off
+user default off ~* &* +@all
 user $redis_admin on >$(cat "$place/admin-password") ~* &* +@all
 user $redis_user on >$(cat "$place/password") $rights
 ACL

@@ -63,10 +63,15 @@ impl RedisBackend {
     ///
     /// # Errors
     /// [`Incompatible`](windlass_core::ErrorKind::Incompatible) if the server is older than
-    /// Redis 7; [`Invalid`](windlass_core::ErrorKind::Invalid) if the configuration makes no
+    /// Redis 7, or the store is kept in a form that this version does not know;
+    /// [`Invalid`](windlass_core::ErrorKind::Invalid) if the configuration makes no
     /// sense, or the server is one that removes keys when it is full (a
     /// `maxmemory-policy` other than `noeviction`: jobs would be lost without a word);
     /// and what the server itself reports. None of them quotes the password.
+    ///
+    /// Of a cluster, each master is asked that can be reached at this moment; one that
+    /// cannot, and a replica that becomes a master later, are not: set
+    /// `maxmemory-policy noeviction` on every node.
     pub async fn connect(config: RedisConfig) -> Result<Self> {
         let store = Store::connect(&config).await?;
         let hub = Arc::new(Hub::default());

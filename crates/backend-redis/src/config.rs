@@ -20,6 +20,12 @@ pub struct RedisConfig {
     pub prefix: String,
     /// How many replicas have to have received a change before it is acknowledged, 0
     /// to 5. Default 0: see the crate's promise of durability.
+    ///
+    /// A change that so many have not confirmed within [`patience`](Self::patience) is an
+    /// error of the kind [`Unavailable`](ErrorKind::Unavailable) that says so. It is stored
+    /// all the same, and lost only with its master; made again under the same id or key,
+    /// it is found. Jobs that could not be leased so are handed back. The server
+    /// itself can refuse changes beforehand: `min-replicas-to-write`.
     pub replicas: u32,
     /// How long an answer may take before the connection is given up, from 100 ms to
     /// 10 minutes. Default 5 s.
@@ -31,6 +37,12 @@ pub struct RedisConfig {
     pub listen: Listen,
     /// Whose time the store goes by. Default: the server's.
     pub clock: Clock,
+    /// For `rediss` servers: by which root certificate they are known, instead of the
+    /// operating system's, and what this client shows them. Default: the system's (with
+    /// rustls also those that the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name), and
+    /// nothing. Of sentinels with `tls-rustls` only.
+    #[cfg(any(feature = "tls-rustls", feature = "tls-native"))]
+    pub certificates: Option<redis::TlsCertificates>,
 }
 
 /// How to reach the server, or servers.
@@ -43,7 +55,8 @@ pub enum Servers {
     Cluster(Vec<ConnectionInfo>),
     /// The master that these sentinels know by a name, after a failover another one.
     Sentinel {
-        /// The sentinels.
+        /// The sentinels, and how to speak to each: they have passwords of their own, or
+        /// none. In a URL both have the same.
         sentinels: Vec<ConnectionInfo>,
         /// What they call the master.
         master: String,
@@ -97,6 +110,8 @@ impl RedisConfig {
             patience: Duration::from_secs(15),
             listen: Listen::default(),
             clock: Clock::default(),
+            #[cfg(any(feature = "tls-rustls", feature = "tls-native"))]
+            certificates: None,
         }
     }
 
@@ -154,6 +169,18 @@ impl RedisConfig {
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// Whether any server is spoken to by TLS.
+    #[cfg(feature = "tls-rustls")]
+    pub(crate) fn uses_tls(&self) -> bool {
+        let is_tls =
+            |info: &ConnectionInfo| matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. });
+        match &self.servers {
+            Servers::Single(server) => is_tls(server),
+            Servers::Cluster(nodes) => nodes.iter().any(is_tls),
+            Servers::Sentinel { sentinels, .. } => sentinels.iter().any(is_tls),
+        }
     }
 
     /// Checks what would lead to other keys than its caller thinks.

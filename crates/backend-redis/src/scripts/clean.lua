@@ -17,7 +17,7 @@ local function forget_promises(id)
     for _, needer in ipairs(redis.call('ZRANGEBYLEX', K.needers, '[' .. id, '(' .. id .. HIGH .. HIGH .. HIGH)) do
         local other = sub(needer, 17, 32)
         local state = redis.call('HGET', K.needer_state, id .. other)
-        if not state or #state == 8 or later(sub(state, 9), HOUR) > NOW then return false end
+        if not state or #state == 8 or is_before(NOW, later(sub(state, 9), HOUR)) then return false end
         hear_need(id, other, sub(needer, 33), 'g', '')
     end
     return true

@@ -10,11 +10,15 @@ return once(function()
     if (stored[1] or '') ~= ARGV[4] then return { 'ok', 0 } end
     local number = ARGV[7]
     if stored[2] then number = sub(stored[2], 1, 2) end
-    local declared = tostring(tonumber(stored[3] or '0') + 1)
+    -- Named by what it says: on a server that has lost one, another one has another name.
+    local declared = sub(redis.sha1hex(ARGV[5]), 1, 16)
     hset(K.meta, { 's', ARGV[5], 'b', number .. ARGV[6], 'v', declared },
         { s = stored[1], b = stored[2], v = stored[3] })
-    for _, partition in ipairs(redis.call('HKEYS', K.parts)) do
-        zadd_one(K.openings, NONE .. partition)
+    -- There may be very many.
+    if stored[2] and sub(stored[2], 3) ~= ARGV[6] then
+        for _, partition in ipairs(redis.call('HKEYS', K.parts)) do
+            zadd_one(K.openings, NONE .. partition)
+        end
     end
     -- Of starts nothing is known under another rate, or none.
     return { 'ok', 1 }

@@ -1,8 +1,8 @@
 -- Leases the first jobs that can start (rules O1 to O4, L1, G1 to G5, P1 to P3).
 -- arguments  4 worker (16), 5 how many at most, 6 length of the leases (8),
---            7 the declaration that the caller knows (how often it was declared)
+--            7 the name of the declaration that the caller knows
 -- answer     ok, now, when to ask again (n now, a and a moment, e on notice),
---            declared how often, the declaration unless the caller knows it, ids and
+--            the declaration's name, itself unless the caller knows it, ids and
 --            records, what is kept apart of these
 --            more: time has passed over so many jobs that they take another call
 --            unknown: the queue was never declared

@@ -17,8 +17,10 @@ use redis::cluster_routing::{
 };
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, RedisResult, TlsMode, Value,
 };
+use tokio::time::timeout;
 
 use crate::config::{RedisConfig, Servers};
 
@@ -33,6 +35,8 @@ const CLUSTER_RETRIES: u32 = 2;
 #[derive(Clone)]
 pub(crate) struct Link {
     servers: Servers,
+    #[cfg(any(feature = "tls-rustls", feature = "tls-native"))]
+    certificates: Option<redis::TlsCertificates>,
     answer_within: Duration,
     /// Which one it is now. Calls that fail end the one that they were made on, and
     /// no later one.
@@ -64,8 +68,14 @@ pub(crate) struct Answer {
 
 impl Link {
     pub(crate) fn new(config: &RedisConfig) -> Self {
+        #[cfg(feature = "tls-rustls")]
+        if config.uses_tls() {
+            choose_cryptography();
+        }
         Self {
             servers: config.servers.clone(),
+            #[cfg(any(feature = "tls-rustls", feature = "tls-native"))]
+            certificates: config.certificates.clone(),
             answer_within: config.answer_within,
             current: Arc::default(),
             making: Arc::default(),
@@ -108,15 +118,20 @@ impl Link {
     async fn connect(&self) -> RedisResult<Connection> {
         match &self.servers {
             Servers::Single(server) => {
-                let client = Client::open(server.clone())?;
+                let client = self.client(server)?;
                 self.multiplexed(&client).await.map(Connection::Single)
             }
             Servers::Cluster(nodes) => {
-                let client = ClusterClient::builder(nodes.clone())
+                let builder = ClusterClient::builder(nodes.clone())
                     .retries(CLUSTER_RETRIES)
                     .connection_timeout(CONNECT_WITHIN)
-                    .response_timeout(self.answer_within)
-                    .build()?;
+                    .response_timeout(self.answer_within);
+                #[cfg(any(feature = "tls-rustls", feature = "tls-native"))]
+                let builder = match &self.certificates {
+                    Some(certificates) => builder.certs(certificates.clone()),
+                    None => builder,
+                };
+                let client = builder.build()?;
                 client.get_async_connection().await.map(Connection::Cluster)
             }
             Servers::Sentinel { .. } => {
@@ -133,36 +148,93 @@ impl Link {
         client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// The master that the sentinels know.
+    /// The master that the sentinels know: the first that answers is believed.
     async fn master(&self) -> RedisResult<Client> {
         let Servers::Sentinel { sentinels, master, settings } = &self.servers else {
             return Err(RedisError::from((redis::ErrorKind::Client, "there are no sentinels")));
         };
-        let addresses: Vec<ConnectionAddr> =
-            sentinels.iter().map(|sentinel| sentinel.addr().clone()).collect();
-        let mut builder =
-            SentinelClientBuilder::new(addresses, master.clone(), SentinelServerType::Master)?;
+        let mut error = RedisError::from((redis::ErrorKind::EmptySentinelList, "no sentinels"));
+        for sentinel in sentinels {
+            let asked = self.master_by(sentinel, master, settings);
+            // One whose machine is gone does not even refuse.
+            error = match timeout(CONNECT_WITHIN * 2, asked).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(error)) => error,
+                Err(_) => std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
+            };
+        }
+        Err(error)
+    }
+
+    async fn master_by(
+        &self,
+        sentinel: &ConnectionInfo,
+        master: &str,
+        settings: &RedisConnectionInfo,
+    ) -> RedisResult<Client> {
+        let address = sentinel.addr().clone();
+        let tls = match &address {
+            ConnectionAddr::TcpTls { insecure: true, .. } => Some(TlsMode::Insecure),
+            ConnectionAddr::TcpTls { .. } => Some(TlsMode::Secure),
+            _ => None,
+        };
+        let kind = SentinelServerType::Master;
+        let mut builder = SentinelClientBuilder::new([address], master, kind)?
+            .set_client_to_redis_db(settings.db());
         if let Some(name) = settings.username() {
-            builder =
-                builder.set_client_to_redis_username(name).set_client_to_sentinel_username(name);
+            builder = builder.set_client_to_redis_username(name);
         }
         if let Some(password) = settings.password() {
-            builder = builder
-                .set_client_to_redis_password(password)
-                .set_client_to_sentinel_password(password);
+            builder = builder.set_client_to_redis_password(password);
         }
-        builder.set_client_to_redis_db(settings.db()).build()?.async_get_client().await
+        if let Some(name) = sentinel.redis_settings().username() {
+            builder = builder.set_client_to_sentinel_username(name);
+        }
+        if let Some(password) = sentinel.redis_settings().password() {
+            builder = builder.set_client_to_sentinel_password(password);
+        }
+        if let Some(mode) = tls {
+            builder = builder.set_client_to_redis_tls_mode(mode);
+            #[cfg(feature = "tls-rustls")]
+            if let Some(certificates) = &self.certificates {
+                builder = builder
+                    .set_client_to_redis_certificates(certificates.clone())
+                    .set_client_to_sentinel_certificates(certificates.clone());
+            }
+        }
+        builder.build()?.async_get_client().await
+    }
+
+    /// A client of one server.
+    fn client(&self, server: &ConnectionInfo) -> RedisResult<Client> {
+        #[cfg(any(feature = "tls-rustls", feature = "tls-native"))]
+        if let (Some(certificates), ConnectionAddr::TcpTls { .. }) =
+            (&self.certificates, server.addr())
+        {
+            return Client::build_with_tls(server.clone(), certificates.clone());
+        }
+        Client::open(server.clone())
     }
 
     /// Clients of the nodes to listen at, in the order in which they are to be tried.
     pub(crate) async fn listening_clients(&self) -> RedisResult<Vec<Client>> {
         match &self.servers {
-            Servers::Single(server) => Ok(vec![Client::open(server.clone())?]),
-            Servers::Cluster(nodes) => {
-                nodes.iter().map(|node| Client::open(node.clone())).collect()
-            }
+            Servers::Single(server) => Ok(vec![self.client(server)?]),
+            Servers::Cluster(nodes) => nodes.iter().map(|node| self.client(node)).collect(),
             Servers::Sentinel { .. } => Ok(vec![self.master().await?]),
         }
+    }
+}
+
+/// Has rustls use ring, unless the program has chosen otherwise. The client library leaves
+/// the choice to rustls, which breaks off where nobody has made it, or where other crates
+/// of the program make it ambiguous.
+#[cfg(feature = "tls-rustls")]
+fn choose_cryptography() {
+    use rustls::crypto::{CryptoProvider, ring};
+    if CryptoProvider::get_default().is_none() {
+        // Somebody may have been faster, and is as welcome.
+        let _ = ring::default_provider().install_default();
     }
 }
 

@@ -22,6 +22,7 @@ mod steps;
 mod workers;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ pub(crate) struct Store {
     answer_within: Duration,
     patience: Duration,
     operations: Operations,
+    /// Whether the last change that replicas were waited for was not confirmed in all of
+    /// `patience`.
+    is_unconfirmed: Arc<AtomicBool>,
     specs: Arc<Mutex<HashMap<QueueName, Known>>>,
     /// For how many dequeues more a queue is taken for one whose next jobs do not stand in
     /// its main line.
@@ -72,7 +76,7 @@ pub(crate) struct Store {
 /// What is known of a queue's declaration.
 #[derive(Clone)]
 struct Known {
-    /// How often it was declared; nothing if that was not said.
+    /// The name that the server gives to the declaration; nothing if that was not said.
     declared: Vec<u8>,
     spec: Arc<QueueSpec>,
     extent: Extent,
@@ -124,6 +128,7 @@ impl Store {
             answer_within: config.answer_within,
             patience: config.patience,
             operations: Operations::default(),
+            is_unconfirmed: Arc::default(),
             specs: Arc::default(),
             careful: Arc::default(),
             #[cfg(test)]
@@ -131,7 +136,7 @@ impl Store {
         };
         store.link.connection().await.map_err(from_redis)?;
         store.check_servers().await?;
-        store.now().await?;
+        store.check_format().await?;
         Ok(store)
     }
 
@@ -188,7 +193,11 @@ impl Store {
             let made = self
                 .operations
                 .run(async move { store.make(&tag, script, &arguments.bytes).await });
-            let mut reply = Reply::new(made.await?)?;
+            let (value, confirmed) = made.await?;
+            if confirmed == Confirmed::No && !script.leases() {
+                return Err(unconfirmed());
+            }
+            let mut reply = Reply::new(value, confirmed)?;
             return Ok(match reply.text()?.as_str() {
                 "ok" => Outcome::Done(reply),
                 "unknown" => Outcome::Unknown,
@@ -204,11 +213,11 @@ impl Store {
         tag: &str,
         script: Script,
         arguments: &[Vec<u8>],
-    ) -> Result<redis::Value, Error> {
+    ) -> Result<(redis::Value, Confirmed), Error> {
         let text = script.text();
         let operation = text.writes.then(|| self.operations.begin());
         let confirmed_by =
-            (text.writes && self.replicas > 0).then(|| (self.replicas, self.answer_within / 2));
+            (text.writes && self.replicas > 0).then(|| (self.replicas, self.answer_within / 10));
         let request = |name: &str, script: &str| {
             let mut command = redis::cmd(name);
             command.arg(script).arg(text.keys.len());
@@ -242,15 +251,23 @@ impl Store {
         let mut pause = PAUSES.0;
         loop {
             let error = match self.attempt(&known).await {
-                Ok(answer) if answer.confirmed >= confirmed_by.map_or(0, |(count, _)| count) => {
-                    return Ok(answer.value);
+                Ok(answer) if confirmed_by.is_none_or(|(count, _)| answer.confirmed >= count) => {
+                    if confirmed_by.is_some() {
+                        self.is_unconfirmed.store(false, Ordering::Relaxed);
+                    }
+                    return Ok((answer.value, Confirmed::Yes));
                 }
-                Ok(_) => {
-                    return Err(Error::new(
-                        ErrorKind::Unavailable,
-                        "too few replicas have confirmed the change in time; it is made on the \
-                         master, and may be lost with it",
-                    ));
+                // Made again, it gets the same answer, and replicas have had more time. Where
+                // they have not come back in all of that, nobody waits for them so long again.
+                Ok(answer) => {
+                    let is_over = Instant::now() + pause >= end;
+                    if is_over || self.is_unconfirmed.load(Ordering::Relaxed) {
+                        self.is_unconfirmed.store(true, Ordering::Relaxed);
+                        return Ok((answer.value, Confirmed::No));
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                    continue;
                 }
                 Err(error) => error,
             };
@@ -290,7 +307,7 @@ impl Store {
         };
         let fault = format!(
             "local calls, true_redis = 0, redis local redis = {{ error_reply = \
-             true_redis.error_reply, call = function(...) calls = calls + 1 if calls == {number} \
+             true_redis.error_reply, sha1hex = true_redis.sha1hex, call = function(...) calls = calls + 1 if calls == {number} \
              then error('forced') end return true_redis.call(...) end }}"
         );
         Some(format!("{flags}{}{fault}\n{rest}", if flags.is_empty() { "" } else { "\n" }))
@@ -423,6 +440,21 @@ impl Store {
             spec.limits != Limits::default() || spec.partitions.is_some()
         })
     }
+}
+
+/// Whether as many replicas have a change as were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmed {
+    Yes,
+    No,
+}
+
+fn unconfirmed() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "too few replicas have confirmed the change in time; it is made on the master, and may be \
+         lost with it",
+    )
 }
 
 /// What a script has answered.

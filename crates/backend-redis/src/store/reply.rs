@@ -4,28 +4,38 @@ use redis::Value;
 use windlass_core::Error;
 use windlass_core::model::Timestamp;
 
+use super::Confirmed;
 use super::encode::to_moment;
 use crate::error::damaged;
 
 /// An answer whose pieces are taken in order.
 #[derive(Debug)]
-pub(crate) struct Reply(std::vec::IntoIter<Value>);
+pub(crate) struct Reply {
+    pieces: std::vec::IntoIter<Value>,
+    confirmed: Confirmed,
+}
 
 impl Reply {
-    pub(crate) fn new(value: Value) -> Result<Self, Error> {
-        match value {
-            Value::Array(values) => Ok(Self(values.into_iter())),
-            Value::Nil => Ok(Self(Vec::new().into_iter())),
-            other => Err(unexpected(&other)),
-        }
+    pub(crate) fn new(value: Value, confirmed: Confirmed) -> Result<Self, Error> {
+        let values = match value {
+            Value::Array(values) => values,
+            Value::Nil => Vec::new(),
+            other => return Err(unexpected(&other)),
+        };
+        Ok(Self { pieces: values.into_iter(), confirmed })
+    }
+
+    /// Whether as many replicas have what was changed as were asked for.
+    pub(crate) fn confirmed(&self) -> Confirmed {
+        self.confirmed
     }
 
     fn next(&mut self) -> Result<Value, Error> {
-        self.0.next().ok_or_else(|| damaged("an answer", "it ends too early"))
+        self.pieces.next().ok_or_else(|| damaged("an answer", "it ends too early"))
     }
 
     pub(crate) fn is_at_end(&self) -> bool {
-        self.0.as_slice().is_empty()
+        self.pieces.as_slice().is_empty()
     }
 
     /// The next piece, or nothing where there is none.
@@ -59,13 +69,13 @@ impl Reply {
 
     /// A list of pieces.
     pub(crate) fn list(&mut self) -> Result<Self, Error> {
-        Self::new(self.next()?)
+        Self::new(self.next()?, self.confirmed)
     }
 
     /// A list of which each piece is bytes.
     pub(crate) fn all_bytes(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let mut list = self.list()?;
-        let mut all = Vec::with_capacity(list.0.len());
+        let mut all = Vec::with_capacity(list.pieces.len());
         while !list.is_at_end() {
             all.push(list.bytes()?);
         }

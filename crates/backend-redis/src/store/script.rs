@@ -59,6 +59,7 @@ scripts! {
     Pause = "pause",
     Peek = "peek",
     PutRepeatable = "put_repeatable",
+    ReadFormat = "read_format",
     ReadJobs = "read_jobs",
     ReadNeeders = "read_needers",
     ReadNeeds = "read_needs",
@@ -73,6 +74,7 @@ scripts! {
     Scan = "scan",
     ScanLabel = "scan_label",
     Stats = "stats",
+    WriteFormat = "write_format",
 }
 
 /// The parts that scripts share.
@@ -122,6 +124,11 @@ impl Script {
     fn parts(self) -> impl Iterator<Item = &'static str> {
         let with = self.file().lines().find_map(|line| line.strip_prefix("-- with"));
         with.unwrap_or_default().split_whitespace()
+    }
+
+    /// Whether it gives jobs to its caller.
+    pub(super) fn leases(self) -> bool {
+        matches!(self, Self::Dequeue | Self::DequeuePlain)
     }
 
     /// Whether its header says that it goes on when the server is full.

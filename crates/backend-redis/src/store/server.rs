@@ -4,12 +4,16 @@ use redis::RedisResult;
 use tokio::time::{Instant, sleep};
 use windlass_core::{Error, ErrorKind};
 
-use super::{PAUSES, Store};
+use super::{Arguments, PAUSES, Place, Script, Store};
 use crate::error::{Failure, failure, from_redis};
 
 /// The oldest version of Redis whose scripts can do what ours do. Every Valkey says that
 /// it is a later one.
 const OLDEST: u32 = 7;
+
+/// In which form this version keeps a store. It grows with each change that an older
+/// version would misread.
+const FORMAT: &str = "1";
 
 impl Store {
     /// Refuses servers that cannot keep jobs. Of a cluster, each master is asked.
@@ -30,6 +34,23 @@ impl Store {
         }
     }
 
+    /// Refuses a store that is kept in another form than this version knows.
+    pub(super) async fn check_format(&self) -> Result<(), Error> {
+        loop {
+            let arguments = Arguments::default();
+            let mut reply = self.call(Place::Registry, Script::ReadFormat, arguments).await?;
+            match reply.optional()?.as_deref() {
+                Some(found) if found == FORMAT.as_bytes() => return Ok(()),
+                Some(found) => return Err(other_format(&String::from_utf8_lossy(found))),
+                None => {
+                    let mut arguments = Arguments::default();
+                    arguments.add(FORMAT);
+                    self.call(Place::Registry, Script::WriteFormat, arguments).await?;
+                }
+            }
+        }
+    }
+
     async fn server_infos(&self) -> RedisResult<Vec<String>> {
         let (number, mut connection) = self.link.connection().await?;
         let infos = connection.server_infos().await;
@@ -38,6 +59,16 @@ impl Store {
         }
         infos
     }
+}
+
+fn other_format(found: &str) -> Error {
+    Error::new(
+        ErrorKind::Incompatible,
+        format!(
+            "the store is kept in form {found}, and this version of Windlass knows form {FORMAT}; \
+             use a version that knows form {found}, or another prefix"
+        ),
+    )
 }
 
 /// Whether a server that says this of itself can keep jobs.

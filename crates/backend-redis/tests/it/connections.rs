@@ -33,7 +33,7 @@ fn queues() -> Vec<QueueName> {
 
 /// Enqueues into a queue of its own until a watcher hears of it, and of nothing less
 /// particular: that would say only that it listens anew.
-async fn hears(stream: &mut NoticeStream, other: &RedisBackend) {
+pub(crate) async fn hears(stream: &mut NoticeStream, other: &RedisBackend) {
     let quiet = named("quiet");
     other.declare(&QueueSpec::new(quiet.clone())).await.unwrap();
     let end = tokio::time::Instant::now() + PATIENCE;

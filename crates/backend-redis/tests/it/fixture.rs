@@ -84,6 +84,14 @@ impl Drop for Home {
     }
 }
 
+/// How often a test does what it does: a small number, unless a variable asks for more.
+pub(crate) fn number(variable: &str, usual: usize) -> usize {
+    match std::env::var(variable) {
+        Ok(said) => said.parse().unwrap_or_else(|_| panic!("{variable} is no number")),
+        Err(_) => usual,
+    }
+}
+
 pub(crate) async fn connect(config: RedisConfig) -> RedisBackend {
     RedisBackend::connect(config).await.expect("connect")
 }

@@ -1,8 +1,6 @@
 //! Servers of a test's own whose memory is full, or that make room by forgetting (F35).
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use windlass_core::backend::{Clean, CleanWhich, EnqueueAnswer, Extend, Overdue, OverdueQuery};
@@ -14,51 +12,8 @@ use windlass_core::{Backend, Error, ErrorKind};
 use windlass_redis::{RedisBackend, redis};
 
 use crate::fixture::*;
-use crate::server::{Node, Server};
-
-/// Servers that nobody else uses, removed at the end.
-struct Own {
-    instance: &'static str,
-    server: Server,
-}
-
-impl Own {
-    fn start(instance: &'static str, service: &str) -> Self {
-        let said = services(instance, &["--only", service, "start"]);
-        let named = |names: [&str; 2]| {
-            let find = |name: &str| {
-                let start = format!("export {name}=");
-                said.lines().find_map(|line| line.strip_prefix(&start))
-            };
-            names.into_iter().find_map(find).expect("services tells a URL").to_owned()
-        };
-        let url = named(["REDIS_URL", "WINDLASS_TEST_REDIS_CLUSTER_URL"]);
-        let admin =
-            named(["WINDLASS_TEST_REDIS_ADMIN_URL", "WINDLASS_TEST_REDIS_CLUSTER_ADMIN_URL"]);
-        Self { instance, server: Server::at(&url, &admin) }
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        services(self.instance, &["remove"]);
-    }
-}
-
-fn services(instance: &str, arguments: &[&str]) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/services");
-    let output = Command::new(script)
-        .args(["--instance", instance])
-        .args(arguments)
-        // The servers of the other tests are not to be harmed.
-        .env_remove("REDIS_URL")
-        .env_remove("WINDLASS_TEST_REDIS_CLUSTER_URL")
-        .output()
-        .expect("scripts/services can be run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "services {arguments:?}: {said}");
-    String::from_utf8(output.stdout).expect("text")
-}
+use crate::own::Own;
+use crate::server::Node;
 
 async fn set(node: &mut Node, what: &str, value: impl ToString) {
     let mut command = redis::cmd("CONFIG");

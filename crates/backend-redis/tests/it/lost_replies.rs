@@ -17,6 +17,7 @@ use windlass_core::model::{
 use windlass_redis::{Listen, RedisBackend};
 
 use crate::fixture::*;
+use crate::own::Own;
 use crate::proxy::Proxy;
 
 /// What is lost on the way.
@@ -45,8 +46,20 @@ pub(crate) struct Troubled {
 
 impl Troubled {
     pub(crate) async fn new() -> Self {
-        let (home, clock) = (Home::single(), ManualClock::new());
+        let home = Home::single();
         let proxy = Proxy::before(&home.server).await;
+        Self::with(home, proxy).await
+    }
+
+    /// On a cluster of a test's own. There, all that is called goes through the proxy,
+    /// so that a round makes calls by either.
+    pub(crate) async fn on(own: &Own) -> Self {
+        let proxy = Proxy::before_cluster(own).await;
+        Self::with(Home::on(own.server.clone()), proxy).await
+    }
+
+    async fn with(home: Home, proxy: Proxy) -> Self {
+        let clock = ManualClock::new();
         let plain = home.open_by(&clock).await;
         let mut config = proxy.lead(&home.server, home.config_by(&clock));
         // Notices are no calls, and would be lost in their place.
@@ -216,7 +229,16 @@ async fn an_enqueue_of_dependents_names_those_that_wait_for_nothing_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_over_several_queues_is_stored_once_in_each() {
-    let t = Troubled::new().await;
+    over_queues(&Troubled::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_over_several_masters_is_stored_once_in_each() {
+    let own = Own::start("itreplies", "redis_cluster");
+    over_queues(&Troubled::on(&own).await).await;
+}
+
+async fn over_queues(t: &Troubled) {
     let (here, other, third) = (queue(), named("r"), named("s"));
     for name in [&other, &third] {
         t.plain.declare(&QueueSpec::new(name.clone())).await.unwrap();

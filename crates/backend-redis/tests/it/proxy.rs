@@ -12,10 +12,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use windlass_redis::redis::ConnectionAddr;
+use windlass_redis::redis::{self, ConnectionAddr};
 use windlass_redis::{RedisConfig, Servers};
 
-use crate::fixture::Dice;
+use crate::fixture::{Dice, until};
+use crate::own::Own;
 use crate::server::Server;
 
 /// What calls of the store have in them, as no handshake or notice has.
@@ -24,11 +25,12 @@ const CALL: &[u8] = b"EVAL";
 /// How a server says that it has to be given a script whole.
 const FORGOTTEN: &[u8] = b"-NOSCRIPT";
 
-/// Stands in front of a server until it is dropped.
+/// Stands in front of a server, or of each node of a cluster, until it is dropped.
 pub(crate) struct Proxy {
-    port: u16,
+    /// A port for each of them.
+    ports: Vec<u16>,
     state: Arc<State>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 struct State {
@@ -65,8 +67,34 @@ enum Fate {
 impl Proxy {
     /// Stands in front of a server.
     pub(crate) async fn before(server: &Server) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
-        let port = listener.local_addr().expect("its own address").port();
+        Self::before_all(&[server.address()]).await
+    }
+
+    /// Stands in front of each node of a cluster that is a test's own: the nodes tell
+    /// clients, and each other, that they are here.
+    pub(crate) async fn before_cluster(own: &Own) -> Self {
+        let proxy = Self::before_all(&own.server.addresses()).await;
+        let mut nodes = own.server.every_node().await;
+        for (node, port) in nodes.iter_mut().zip(&proxy.ports) {
+            let mut announce = redis::cmd("CONFIG");
+            announce.arg("SET").arg("cluster-announce-port").arg(port);
+            let _: () = node.run(&mut announce).await;
+        }
+        let nodes = tokio::sync::Mutex::new(nodes);
+        let all_know = async || {
+            for node in nodes.lock().await.iter_mut() {
+                let known = node.announced_ports().await;
+                if known.iter().any(|port| !proxy.ports.contains(port)) {
+                    return false;
+                }
+            }
+            true
+        };
+        until("the nodes know of each other's ports", all_know).await;
+        proxy
+    }
+
+    async fn before_all(addresses: &[(String, u16)]) -> Self {
         let state = Arc::new(State {
             orders: Mutex::default(),
             resets: watch::Sender::new(0),
@@ -76,24 +104,25 @@ impl Proxy {
             cut: AtomicU64::new(0),
             reset: AtomicU64::new(0),
         });
-        let (address, of_connections) = (server.address(), Arc::clone(&state));
-        let task = tokio::spawn(async move {
-            let mut is_closed = of_connections.is_closed.subscribe();
-            while let Ok((client, _)) = listener.accept().await {
-                if is_closed.wait_for(|is_closed| !is_closed).await.is_err() {
-                    return;
-                }
-                let Ok(server) = TcpStream::connect(&address).await else { continue };
-                tokio::spawn(carry(Arc::clone(&of_connections), client, server));
-            }
-        });
-        Self { port, state, task }
+        let (mut ports, mut tasks) = (Vec::new(), Vec::new());
+        for address in addresses {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+            ports.push(listener.local_addr().expect("its own address").port());
+            tasks.push(tokio::spawn(stand(listener, address.clone(), Arc::clone(&state))));
+        }
+        Self { ports, state, tasks }
     }
 
     /// The same store, through here.
     pub(crate) fn lead(&self, server: &Server, mut config: RedisConfig) -> RedisConfig {
-        let here = ConnectionAddr::Tcp("127.0.0.1".into(), self.port);
-        config.servers = Servers::Single(server.info().set_addr(here));
+        let mut here = self
+            .ports
+            .iter()
+            .map(|port| server.info().set_addr(ConnectionAddr::Tcp("127.0.0.1".into(), *port)));
+        config.servers = match config.servers {
+            Servers::Cluster(_) => Servers::Cluster(here.collect()),
+            _ => Servers::Single(here.next().expect("it stands before a server")),
+        };
         config
     }
 
@@ -160,7 +189,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         self.reset_all();
     }
 }
@@ -189,6 +218,17 @@ impl State {
             return Fate::IsLost;
         }
         Fate::Passes
+    }
+}
+
+async fn stand(listener: TcpListener, address: (String, u16), state: Arc<State>) {
+    let mut is_closed = state.is_closed.subscribe();
+    while let Ok((client, _)) = listener.accept().await {
+        if is_closed.wait_for(|is_closed| !is_closed).await.is_err() {
+            return;
+        }
+        let Ok(server) = TcpStream::connect(&address).await else { continue };
+        tokio::spawn(carry(Arc::clone(&state), client, server));
     }
 }
 

@@ -53,15 +53,29 @@ impl Server {
 
     /// Its host and port.
     pub(crate) fn address(&self) -> (String, u16) {
-        match self.info().addr() {
+        self.addresses().swap_remove(0)
+    }
+
+    /// Those of every node that the URL names.
+    pub(crate) fn addresses(&self) -> Vec<(String, u16)> {
+        let address = |info: ConnectionInfo| match info.addr() {
             ConnectionAddr::Tcp(host, port) => (host.clone(), *port),
             other => panic!("a proxy cannot stand in front of {other}"),
-        }
+        };
+        nodes(&self.url).into_iter().map(address).collect()
     }
 
     /// The name of the ordinary user.
     pub(crate) fn user(&self) -> String {
         self.info().redis_settings().username().unwrap_or("default").to_owned()
+    }
+
+    /// The operator's name and password.
+    pub(crate) fn operators_login(&self) -> (String, String) {
+        let info = nodes(&self.admin).swap_remove(0);
+        let told = |word: Option<&str>| word.unwrap_or_default().to_owned();
+        let settings = info.redis_settings();
+        (told(settings.username()), told(settings.password()))
     }
 
     /// The operator's connections to every node that the URL names, replicas and all.
@@ -111,6 +125,13 @@ impl Node {
     /// Runs a command that succeeds.
     pub(crate) async fn run<T: FromRedisValue>(&mut self, command: &mut Cmd) -> T {
         command.query_async(&mut self.connection).await.expect("an operator's command")
+    }
+
+    /// At which ports it says that the nodes of the cluster can be reached that have slots.
+    pub(crate) async fn announced_ports(&mut self) -> Vec<u16> {
+        let slots: Vec<Vec<redis::Value>> = self.run(redis::cmd("CLUSTER").arg("SLOTS")).await;
+        let nodes = slots.iter().flat_map(|piece| &piece[2..]);
+        nodes.map(|node| read_node(node).1).collect()
     }
 
     /// The keys that belong to a prefix, whatever else is in their names.
@@ -163,10 +184,15 @@ fn nodes(url: &str) -> Vec<ConnectionInfo> {
 }
 
 fn read_slots(piece: &[redis::Value]) -> (u16, u16, (String, u16)) {
-    let number = |value: &redis::Value| {
-        redis::from_redis_value_ref::<u16>(value).expect("a number in CLUSTER SLOTS")
-    };
-    let redis::Value::Array(node) = &piece[2] else { panic!("CLUSTER SLOTS names no node") };
+    (read_number(&piece[0]), read_number(&piece[1]), read_node(&piece[2]))
+}
+
+fn read_node(node: &redis::Value) -> (String, u16) {
+    let redis::Value::Array(node) = node else { panic!("CLUSTER SLOTS names no node") };
     let host = redis::from_redis_value_ref::<String>(&node[0]).expect("a host in CLUSTER SLOTS");
-    (number(&piece[0]), number(&piece[1]), (host, number(&node[1])))
+    (host, read_number(&node[1]))
+}
+
+fn read_number(value: &redis::Value) -> u16 {
+    redis::from_redis_value_ref::<u16>(value).expect("a number in CLUSTER SLOTS")
 }

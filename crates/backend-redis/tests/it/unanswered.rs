@@ -12,6 +12,7 @@ use windlass_core::model::{JobId, State};
 use windlass_redis::RedisBackend;
 
 use crate::fixture::*;
+use crate::own::Own;
 use crate::proxy::Proxy;
 
 const JOBS: usize = 2000;
@@ -74,9 +75,21 @@ async fn consume(backend: RedisBackend, told: Arc<Told>) -> HashMap<JobId, usize
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_of_which_every_twentieth_reply_is_lost_are_stored_once_and_run_once() {
     let home = Home::single();
+    let proxy = Proxy::before(&home.server).await;
+    every_twentieth_is_lost(proxy, home).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_in_a_cluster_of_which_every_twentieth_reply_is_lost_are_stored_once_and_run_once() {
+    let own = Own::start("itunanswered", "redis_cluster");
+    let proxy = Proxy::before_cluster(&own).await;
+    every_twentieth_is_lost(proxy, Home::on(own.server.clone())).await;
+}
+
+/// The proxy outlives the keys, whose removal goes through it.
+async fn every_twentieth_is_lost(proxy: Proxy, home: Home) {
     let plain = home.open().await;
     plain.declare(&spec()).await.unwrap();
-    let proxy = Proxy::before(&home.server).await;
     let mut handles = Vec::new();
     for _ in 0..2 {
         handles.push(connect(proxy.lead(&home.server, home.config())).await);
@@ -104,6 +117,7 @@ async fn jobs_of_which_every_twentieth_reply_is_lost_are_stored_once_and_run_onc
             *leased.entry(id).or_default() += times;
         }
     }
+    proxy.relent();
     let twice = leased.values().filter(|times| **times != 1).count();
     let stats = plain.stats(&queue()).await.unwrap();
     let (calls, lost) = (told.calls.load(Ordering::SeqCst), proxy.swallowed());

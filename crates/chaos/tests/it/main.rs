@@ -2,5 +2,7 @@
 
 mod chaos;
 mod clocks;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "postgres")]
 mod server;

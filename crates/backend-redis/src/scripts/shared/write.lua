@@ -101,11 +101,13 @@ local finally
 -- given again. Operations of a client have numbers, and few are under way at once:
 -- for each of so many slots the last one is remembered. Work answers what is to be
 -- answered and, where that is not what is remembered, what is: false for nothing, where
--- nothing was changed.
+-- nothing was changed. What is given again counts as written by this connection all the
+-- same: else WAIT would have nothing to wait for.
 --   ARGV[2] the slot; ARGV[3] the number, 8 bytes
 local function once(work, recall)
     local seen = redis.call('HGET', K.ops, ARGV[2])
     if seen and sub(seen, 1, 8) == ARGV[3] then
+        redis.call('PEXPIRE', K.ops, 3600000)
         local answer = cmsgpack.unpack(sub(seen, 9))
         if recall then return recall(answer) end
         return answer
