@@ -14,11 +14,13 @@
 //!
 //! # What it promises
 //! - **Durability.** What was acknowledged is as durable as the server makes it: with
-//!   `appendonly yes` it survives the end of the server's process, and with
-//!   `appendfsync everysec` the last two seconds or so go if the machine does; with
-//!   `always`, nothing. Replication is asynchronous: a failover takes back what the
-//!   replica had not received, unless [`RedisConfig::replicas`] makes each change wait
-//!   until so many replicas have it.
+//!   `appendonly yes` it survives a restart of the server, and with `appendfsync always`
+//!   any end of its process or its machine. With `everysec` the last two seconds or so
+//!   may go, if the machine does, or the process is killed while its disk is behind.
+//!   Replication is asynchronous: a failover takes back what the replica had not
+//!   received, unless [`RedisConfig::replicas`] makes each change wait until so many
+//!   replicas have it. What it takes back may be a lease, too: its job runs again, and
+//!   the next lease may have the same fencing token.
 //! - **Several processes** on several machines. Only the server's clock counts; in a
 //!   cluster, that of the master that has the queue.
 //! - **Versions.** Redis 7 and newer, and Valkey; one server, a master that sentinels
