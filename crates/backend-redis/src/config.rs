@@ -40,7 +40,7 @@ pub struct RedisConfig {
     /// For `rediss` servers: by which root certificate they are known, instead of the
     /// operating system's, and what this client shows them. Default: the system's (with
     /// rustls also those that the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name), and
-    /// nothing. Of sentinels with `tls-rustls` only.
+    /// nothing. Of a cluster and of sentinels with `tls-rustls` only.
     #[cfg(any(feature = "tls-rustls", feature = "tls-native"))]
     pub certificates: Option<redis::TlsCertificates>,
 }
@@ -197,6 +197,12 @@ impl RedisConfig {
         }
         if self.replicas > 5 {
             return Err(invalid(REPLICAS));
+        }
+        #[cfg(all(feature = "tls-native", not(feature = "tls-rustls")))]
+        if self.certificates.is_some() && !matches!(self.servers, Servers::Single(_)) {
+            return Err(invalid(
+                "certificates for a cluster, or for sentinels, need the feature tls-rustls",
+            ));
         }
         if self.answer_within < Duration::from_millis(100)
             || self.answer_within > Duration::from_secs(600)

@@ -126,7 +126,7 @@ impl Link {
                     .retries(CLUSTER_RETRIES)
                     .connection_timeout(CONNECT_WITHIN)
                     .response_timeout(self.answer_within);
-                #[cfg(any(feature = "tls-rustls", feature = "tls-native"))]
+                #[cfg(feature = "tls-rustls")]
                 let builder = match &self.certificates {
                     Some(certificates) => builder.certs(certificates.clone()),
                     None => builder,
