@@ -79,8 +79,6 @@ pub(crate) enum Stands {
 pub(crate) struct Surroundings {
     /// Of each dependency, in order; empty if all are in the same queue.
     pub(crate) needs: Vec<Stands>,
-    /// Whether its parent, in another queue, has lost its lease.
-    pub(crate) lost_parent: bool,
 }
 
 /// A label by which jobs are found.
@@ -228,7 +226,6 @@ fn special(job: &NewJob, around: &Surroundings) -> Vec<u8> {
         Some(parent) => {
             bytes.push(match parent.job.queue == job.queue {
                 true => b'l',
-                false if around.lost_parent => b'x',
                 false => b'-',
             });
             bytes.extend_from_slice(parent.job.id.as_bytes());

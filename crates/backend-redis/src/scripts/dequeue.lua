@@ -11,10 +11,11 @@
 -- full       goes on: what waits is run, and can go
 -- with       base write record meta partitions place pages lease
 -- Which of the others come before which of the main line, as far as both are wanted:
--- how many of each.
-local function merged(others, fixed, wanted)
+-- how many of each. Where the line goes on behind what was looked at of it, nobody knows
+-- who stands before the others that are left.
+local function merged(others, fixed, wanted, is_whole)
     local order, i, j = {}, 1, 1
-    while #order < wanted and (others[i] or fixed[j]) do
+    while #order < wanted and (fixed[j] or (is_whole and others[i])) do
         if others[i] and not (fixed[j] and not is_first(others[i], fixed[j])) then
             order[#order + 1] = i
             i = i + 1
@@ -41,7 +42,7 @@ local function lease_plain(free, until_)
         return
     end
     others = redis.call('ZRANGE', K.ready, 0, min(free, 5000) - 1)
-    local order, from_others, from_line = merged(others, fixed, free)
+    local order, from_others, from_line = merged(others, fixed, free, #ids == meta.in_line)
     local other_ids = {}
     for i = 1, from_others do other_ids[i] = sub(others[i], 25) end
     local other_fixed, other_lives = hmget(K.jobs, other_ids), hmget(K.lives, other_ids)

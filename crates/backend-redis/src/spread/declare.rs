@@ -78,7 +78,10 @@ impl Spread {
     /// Lets a queue go on.
     pub(crate) async fn resume(&self, queue: &QueueName) -> Result<(), Error> {
         self.set_others_paused(queue, false).await?;
-        self.store.set_paused(queue, false).await
+        self.store.set_paused(queue, false).await?;
+        // Somebody who declares it makes the others as the first one is, and may have seen
+        // that one paused a moment ago.
+        self.set_others_paused(queue, false).await
     }
 
     async fn set_others_paused(&self, queue: &QueueName, paused: bool) -> Result<(), Error> {

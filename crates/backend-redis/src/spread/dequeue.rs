@@ -5,8 +5,8 @@
 //! asked of the others side by side.
 //!
 //! A shard whose machine does not answer holds up its own jobs only: it is not waited for
-//! for long, and not asked again meanwhile. What it gives in the end is leased, and goes
-//! to the next call.
+//! for long, and not asked again meanwhile. What it gives in the end is handed back: who
+//! asked has gone on, and a lease that nobody uses only runs out.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
@@ -33,8 +33,6 @@ pub(super) struct Late(Mutex<HashMap<QueueName, LateOfQueue>>);
 struct LateOfQueue {
     /// Those that are still awaited.
     awaited: HashSet<u32>,
-    /// What those gave that have come since.
-    came: Vec<(u32, Dequeued)>,
 }
 
 impl Late {
@@ -45,18 +43,6 @@ impl Late {
 
     fn is_awaited(&self, queue: &QueueName, shard: u32) -> bool {
         self.of(queue, |late| late.awaited.contains(&shard))
-    }
-
-    /// What has come since the last call.
-    fn came(&self, queue: &QueueName) -> Vec<(u32, Dequeued)> {
-        self.of(queue, |late| std::mem::take(&mut late.came))
-    }
-
-    fn comes(&self, queue: &QueueName, shard: u32, answer: Result<Dequeued, Error>) {
-        self.of(queue, |late| {
-            late.awaited.remove(&shard);
-            late.came.extend(answer.ok().map(|answer| (shard, answer)));
-        });
     }
 }
 
@@ -74,11 +60,6 @@ impl Spread {
         };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % known.all;
         let mut round = Round::new(&ask, (turn..known.all).chain(0..turn).collect());
-        for (shard, answer) in self.late.came(&ask.queue) {
-            if let Some(rest) = round.note_late(shard, answer) {
-                self.late.comes(&ask.queue, shard, Ok(rest));
-            }
-        }
         if let Some(first) = round.first() {
             self.ask_shards(&ask, vec![first], &mut round).await;
         }
@@ -136,13 +117,17 @@ impl Spread {
         }
         awaited.iter().for_each(|_| round.skip());
         let (late, queue) = (Arc::clone(&self.late), ask.queue.clone());
+        let store = self.store.clone();
         late.of(&queue, |late| late.awaited.extend(&awaited));
         tracing::warn!(queue = queue.as_str(), shards = ?awaited, "shards do not answer");
         self.runtime.spawn(async move {
             while let Some(answered) = calls.next().await {
                 if let Ok((shard, answer)) = answered {
+                    if let Ok(answer) = answer {
+                        store.hand_back(&answer.jobs, &answer.spec).await;
+                    }
                     awaited.remove(&shard);
-                    late.comes(&queue, shard, answer);
+                    late.of(&queue, |late| late.awaited.remove(&shard));
                 }
             }
             // Of those that broke off there is nothing to wait for.
@@ -217,16 +202,6 @@ impl Round {
 
     fn look_again_in(&mut self, wait: Duration) {
         self.wait = Some(self.wait.map_or(wait, |known| known.min(wait)));
-    }
-
-    /// What a shard gave too late for the call that asked; it is asked anew besides.
-    /// Answers what is too much for this one.
-    fn note_late(&mut self, shard: u32, mut answer: Dequeued) -> Option<Dequeued> {
-        let room = usize::try_from(self.missing).unwrap_or(usize::MAX);
-        let rest = answer.jobs.split_off(room.min(answer.jobs.len()));
-        let (spec, now, again) = (Arc::clone(&answer.spec), answer.now, answer.again);
-        self.take(shard, answer);
-        (!rest.is_empty()).then_some(Dequeued { jobs: rest, spec, now, again })
     }
 
     fn note(&mut self, shard: u32, answer: Result<Dequeued, Error>) {
@@ -388,32 +363,6 @@ mod tests {
         none.note(0, answer(0, Again::OnNotice));
         none.note(1, away());
         assert_eq!(none.end().unwrap_err().kind(), windlass_core::ErrorKind::Unavailable);
-    }
-
-    #[test]
-    fn what_came_too_late_goes_to_the_next_calls_and_no_more_than_they_take() {
-        let late = Late::default();
-        let queue = QueueName::new("q").unwrap();
-        late.of(&queue, |late| late.awaited.extend([3, 4]));
-        assert!(late.is_awaited(&queue, 3) && !late.is_awaited(&queue, 2));
-        late.comes(&queue, 3, answer(5, Again::Now));
-        late.comes(&queue, 4, away());
-        assert!(!late.is_awaited(&queue, 3) && !late.is_awaited(&queue, 4));
-        let mut given = 0;
-        for expected in [2, 2, 1] {
-            let mut round = round(2, 0..4);
-            for (shard, answer) in late.came(&queue) {
-                if let Some(rest) = round.note_late(shard, answer) {
-                    late.comes(&queue, shard, Ok(rest));
-                }
-            }
-            assert_eq!(round.first(), (expected < 2).then_some((0, 1)));
-            let whole = round.end().unwrap();
-            assert_eq!((whole.jobs.len(), whole.again), (expected, Again::Now), "ask anew");
-            given += whole.jobs.len();
-        }
-        assert_eq!(given, 5);
-        assert!(late.came(&queue).is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use windlass_core::Error;
 use windlass_core::backend::{
     Applied, ApplyAnswer, CancelRequest, Expiry, LeaseGuard, Place as Standing, Target, Transition,
@@ -29,17 +30,26 @@ impl Store {
         for (index, transition) in transitions.iter().enumerate() {
             by_queue.entry(&transition.job.queue).or_default().push(index);
         }
-        for (queue, indexes) in by_queue {
+        // Side by side: a machine that is away holds up its queues only.
+        let calls = by_queue.into_iter().map(|(queue, indexes)| async move {
+            let mut answers = Vec::new();
             for part in indexes.chunks(AT_ONCE) {
                 let of_part: Vec<&Transition> =
                     part.iter().map(|index| &transitions[*index]).collect();
-                let answer = self.apply_to(queue, &of_part).await?;
+                answers.push(self.apply_to(queue, &of_part).await?);
+            }
+            Ok::<_, Error>((indexes, answers))
+        });
+        for answer in join_all(calls).await {
+            let (indexes, answers) = answer?;
+            let mut indexes = indexes.into_iter();
+            for answer in answers {
                 now = answer.now;
                 for job in answer.unblocked {
                     unblocked.insert((job.queue.clone(), job.seq), job);
                 }
-                for (index, outcome) in part.iter().zip(answer.outcomes) {
-                    outcomes[*index] = Some(outcome);
+                for (outcome, index) in answer.outcomes.into_iter().zip(indexes.by_ref()) {
+                    outcomes[index] = Some(outcome);
                 }
             }
         }

@@ -54,7 +54,7 @@ impl Store {
 
     /// Lets jobs go that nobody is given, as a worker that stops does: else their leases
     /// would run out again and again, until they have failed without ever having run.
-    async fn hand_back(&self, jobs: &[Job], spec: &QueueSpec) {
+    pub(crate) async fn hand_back(&self, jobs: &[Job], spec: &QueueSpec) {
         let release = |job: &Job| {
             let attempt = Attempt { token: job.lease?.token, outcome: decide::Outcome::Release };
             decide::finish(job, spec, &attempt)

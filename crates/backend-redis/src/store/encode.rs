@@ -41,7 +41,8 @@ pub(crate) fn length(length: Duration) -> [u8; 8] {
     micros(length).to_be_bytes()
 }
 
-/// A version or a token: 6 bytes. They begin at 0 and grow by one.
+/// A version or a token: 6 bytes, as its shard knows it. They begin at 0 and grow by one.
+/// What stands above them says which shard gave it out (`decide::shards`).
 pub(crate) fn number(number: u64) -> [u8; 6] {
     let bytes = number.to_be_bytes();
     [bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]

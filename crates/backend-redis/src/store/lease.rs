@@ -1,5 +1,8 @@
 //! Leases that go on, and what is overdue (rules L2 to L4, R5).
 
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
 use windlass_core::Error;
 use windlass_core::backend::{Extend, Extended, Overdue, OverduePage, OverduePlace, OverdueQuery};
 use windlass_core::model::{Job, QueueName, Timestamp};
@@ -19,42 +22,65 @@ impl Store {
         &self,
         leases: &[Extend],
     ) -> Result<(Vec<Extended>, Timestamp), Error> {
-        let mut outcomes = vec![Extended::Lost; leases.len()];
-        let mut now = UNKNOWN;
-        let mut queues: Vec<&QueueName> = leases.iter().map(|lease| &lease.job.queue).collect();
-        queues.sort_unstable();
-        queues.dedup();
-        for queue in queues {
-            let of_queue: Vec<usize> =
-                (0..leases.len()).filter(|index| leases[*index].job.queue == *queue).collect();
-            for part in of_queue.chunks(1000) {
-                let mut arguments = Arguments::with_room_for(2 * part.len());
-                for index in part {
-                    let lease = &leases[*index];
-                    let mut wish = Vec::with_capacity(30);
-                    wish.extend_from_slice(lease.job.id.as_bytes());
-                    wish.extend_from_slice(&token(lease.token));
-                    wish.extend_from_slice(&length(lease.lease));
-                    let progress = lease.progress.as_ref().map(|progress| progress.encode());
-                    arguments.add(wish).add(progress.unwrap_or_default());
-                }
-                let place = Place::Queue(queue);
-                let mut reply = self.call(place, Script::Extend, arguments).await?;
-                now = reply.moment()?;
-                for (index, answer) in part.iter().zip(reply.all_bytes()?) {
-                    outcomes[*index] = match answer.split_first() {
-                        Some((b'l', _)) => Extended::Lost,
-                        Some((letter, until)) => Extended::Held {
-                            until: to_moment(until),
-                            cancel_requested: *letter == b'H',
-                        },
-                        None => return Err(damaged("an answer", "an outcome is missing")),
-                    };
-                }
+        let mut queues: BTreeMap<&QueueName, Vec<usize>> = BTreeMap::new();
+        for (index, lease) in leases.iter().enumerate() {
+            queues.entry(&lease.job.queue).or_default().push(index);
+        }
+        // Side by side: a machine that is away holds up the leases of its queues only.
+        let calls = queues.into_iter().map(|(queue, indexes)| async move {
+            let extended = self.extend_in(queue, leases, &indexes).await?;
+            Ok::<_, Error>((indexes, extended))
+        });
+        let (mut outcomes, mut now) = (vec![Extended::Lost; leases.len()], UNKNOWN);
+        for answer in join_all(calls).await {
+            let (indexes, (of_queue, at)) = answer?;
+            now = at;
+            for (index, outcome) in indexes.into_iter().zip(of_queue) {
+                outcomes[index] = outcome;
             }
         }
         if leases.is_empty() {
             now = self.now().await?;
+        }
+        Ok((outcomes, now))
+    }
+
+    /// Makes those of one queue last longer.
+    async fn extend_in(
+        &self,
+        queue: &QueueName,
+        leases: &[Extend],
+        indexes: &[usize],
+    ) -> Result<(Vec<Extended>, Timestamp), Error> {
+        let mut outcomes = Vec::with_capacity(indexes.len());
+        let mut now = UNKNOWN;
+        for part in indexes.chunks(1000) {
+            let mut arguments = Arguments::with_room_for(2 * part.len());
+            for index in part {
+                let lease = &leases[*index];
+                let mut wish = Vec::with_capacity(30);
+                wish.extend_from_slice(lease.job.id.as_bytes());
+                wish.extend_from_slice(&token(lease.token));
+                wish.extend_from_slice(&length(lease.lease));
+                let progress = lease.progress.as_ref().map(|progress| progress.encode());
+                arguments.add(wish).add(progress.unwrap_or_default());
+            }
+            let mut reply = self.call(Place::Queue(queue), Script::Extend, arguments).await?;
+            now = reply.moment()?;
+            let answers = reply.all_bytes()?;
+            if answers.len() != part.len() {
+                return Err(damaged("an answer", "an outcome is missing"));
+            }
+            for answer in answers {
+                outcomes.push(match answer.split_first() {
+                    Some((b'l', _)) => Extended::Lost,
+                    Some((letter, until)) => Extended::Held {
+                        until: to_moment(until),
+                        cancel_requested: *letter == b'H',
+                    },
+                    None => return Err(damaged("an answer", "an outcome is missing")),
+                });
+            }
         }
         Ok((outcomes, now))
     }

@@ -47,6 +47,9 @@ pub(crate) use script::Script;
 /// and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
+/// What a short script answers where the one for all cases is to be asked.
+const CAREFUL: &str = "careful";
+
 /// For so many dequeues a queue whose main line was not enough is not asked for that
 /// alone.
 const CAREFUL_FOR: u32 = 20;
@@ -194,11 +197,13 @@ impl Store {
                 .operations
                 .run(async move { store.make(&tag, script, &arguments.bytes).await });
             let (value, confirmed) = made.await?;
-            if confirmed == Confirmed::No && !script.leases() {
+            let mut reply = Reply::new(value, confirmed)?;
+            let status = reply.text()?;
+            // A script that leaves a case to another one has changed nothing.
+            if confirmed == Confirmed::No && !script.leases() && status != CAREFUL {
                 return Err(unconfirmed());
             }
-            let mut reply = Reply::new(value, confirmed)?;
-            return Ok(match reply.text()?.as_str() {
+            return Ok(match status.as_str() {
                 "ok" => Outcome::Done(reply),
                 "unknown" => Outcome::Unknown,
                 // Time has passed over more jobs than one call should do.
@@ -335,13 +340,17 @@ impl Store {
 
     /// Sends empty notices.
     pub(crate) async fn publish(&self, channel: &str, queues: &[String]) -> Result<(), Error> {
+        let mut outcome = Ok(());
         for queue in queues {
             let mut command = redis::cmd("PUBLISH");
             command.arg(channel).arg(queue);
             let request = Request { command, key: channel.into(), confirmed_by: None };
-            self.attempt(&request).await.map_err(from_redis)?;
+            // The next one goes by a new connection.
+            if let Err(error) = self.attempt(&request).await {
+                outcome = Err(from_redis(error));
+            }
         }
-        Ok(())
+        outcome
     }
 
     /// The declaration of a queue, as it is stored: mostly the last one again.
@@ -470,7 +479,7 @@ enum Outcome {
 impl Outcome {
     /// Whether the short script that was asked has left it to the one for all cases.
     fn is_careful(&self) -> bool {
-        matches!(self, Self::Other(status, _) if status == "careful")
+        matches!(self, Self::Other(status, _) if status == CAREFUL)
     }
 }
 

@@ -6,7 +6,6 @@
 //! is recognised, and gets the same answer.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -17,12 +16,12 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub(super) struct Operations {
     client: Arc<str>,
-    last: Arc<AtomicU64>,
     slots: Arc<Mutex<Slots>>,
 }
 
 #[derive(Debug, Default)]
 struct Slots {
+    last: u64,
     free: Vec<u32>,
     made: u32,
 }
@@ -40,7 +39,6 @@ impl Default for Operations {
         Self {
             // Random, so that no two clients ever share their numbers.
             client: Uuid::from_u128(random()).simple().to_string().into(),
-            last: Arc::default(),
             slots: Arc::default(),
         }
     }
@@ -64,12 +62,14 @@ impl Operations {
     }
 
     pub(super) fn begin(&self) -> Operation {
-        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slots.free.pop().unwrap_or_else(|| {
             slots.made += 1;
             slots.made
         });
+        // Under the lock: the numbers of a slot rise.
+        slots.last += 1;
+        let number = slots.last;
         Operation { number, slot, slots: Arc::clone(&self.slots) }
     }
 

@@ -219,6 +219,9 @@ mod tests {
         let services = std::fs::read_to_string(services).expect("the file can be read");
         let listed = services.split("redis_rights=\"").nth(1).expect("a list");
         let listed = listed.split('"').next().expect("its end");
+        let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/growing.md");
+        let guide = std::fs::read_to_string(guide).expect("the file can be read");
+        let guide: Vec<&str> = guide.split_whitespace().collect();
         let rights: Vec<&str> = listed.split_whitespace().collect();
         let text: String = Script::ALL.iter().map(|script| script.text().text.as_str()).collect();
         let mut used: Vec<String> = text
@@ -233,6 +236,9 @@ mod tests {
         let missing: Vec<&String> =
             used.iter().filter(|word| !rights.contains(&format!("+{word}").as_str())).collect();
         assert!(missing.is_empty(), "scripts use {missing:?}, which no user is allowed");
+        let untold: Vec<&&str> =
+            rights.iter().filter(|right| **right != "\\" && !guide.contains(right)).collect();
+        assert!(untold.is_empty(), "the guide does not list {untold:?}");
     }
 
     #[test]

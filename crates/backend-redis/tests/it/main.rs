@@ -14,6 +14,7 @@ mod lost_changes;
 mod lost_ends;
 mod lost_replies;
 mod memory;
+mod order;
 mod own;
 mod program;
 mod proxy;

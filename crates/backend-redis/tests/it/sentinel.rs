@@ -35,10 +35,12 @@ async fn is_said(sentinel: u16, name: &str, value: &str) -> bool {
     said.chunks(2).any(|pair| pair[0] == name && pair[1] == value)
 }
 
-/// Whether a replica has what its master has.
-async fn follows(replica: u16) -> bool {
-    let info: Option<String> = answer(replica, redis::cmd("INFO").arg("replication")).await;
-    info.is_some_and(|info| info.contains("master_link_status:up"))
+/// Whether a replica is given what its master writes from now on. That the two are connected
+/// does not say so yet: a master begins to send when the replica has confirmed its copy.
+async fn follows(replica: u16, master: u16) -> bool {
+    let _: Option<()> = answer(master, redis::cmd("SET").arg("probe").arg("1")).await;
+    let seen: Option<Option<String>> = answer(replica, redis::cmd("GET").arg("probe")).await;
+    seen.flatten().is_some()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,10 +51,10 @@ async fn a_master_that_dies_is_followed_by_the_one_that_the_sentinels_choose() {
     let settings = format!(
         "port {sentinel}\nbind 127.0.0.1\nrequirepass secret\n\
          sentinel monitor main 127.0.0.1 {first} 1\nsentinel auth-pass main secret\n\
-         sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n"
+         sentinel down-after-milliseconds main 3000\nsentinel failover-timeout main 5000\n"
     );
     let _sentinel = Program::run(&[("sentinel.conf", &settings)], &["sentinel.conf", "--sentinel"]);
-    until("the replica follows", || follows(second)).await;
+    until("the replica follows", || follows(second, first)).await;
     until("the sentinel knows the replica", || is_said(sentinel, "num-slaves", "1")).await;
 
     // Of two sentinels one is away.

@@ -95,7 +95,6 @@ local function store_jobs(first)
         for i = 1, count do
             local special = specials[i]
             if special and letters[i] == 's' then
-                if special.parent == 'x' then return { 'p', i, 0 } end
                 if special.parent == 'l' then
                     local r = load(special.parent_id)
                     if not r or sub(r, 1, 1) ~= 'a' or sub(r, 50, 55) ~= special.token then

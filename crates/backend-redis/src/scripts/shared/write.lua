@@ -103,6 +103,8 @@ local finally
 -- answered and, where that is not what is remembered, what is: false for nothing, where
 -- nothing was changed. What is given again counts as written by this connection all the
 -- same: else WAIT would have nothing to wait for.
+-- A slot is given to an operation only when the one before has come to its end: should
+-- that one arrive once more behind it, long delayed on its way, nobody waits for it.
 --   ARGV[2] the slot; ARGV[3] the number, 8 bytes
 local function once(work, recall)
     local seen = redis.call('HGET', K.ops, ARGV[2])
@@ -112,6 +114,9 @@ local function once(work, recall)
         if recall then return recall(answer) end
         return answer
     end
+    if seen and is_before(ARGV[3], seen) then
+        return redis.error_reply('ERR a later call has followed this one')
+    end
     local ok, answer, kept = pcall(work)
     if ok and kept == false then return answer end
     if ok then
@@ -119,7 +124,7 @@ local function once(work, recall)
         ok, answer = pcall(function()
             hset_one(K.ops, ARGV[2], entry, seen)
             -- A client that has gone is forgotten after an hour.
-            if not seen or byte(ARGV[3], 8) == 0 then
+            if not seen or sub(seen, 1, 7) ~= sub(ARGV[3], 1, 7) then
                 redis.call('PEXPIRE', K.ops, 3600000)
             end
             if finally then redis.call(unpack(finally)) end
