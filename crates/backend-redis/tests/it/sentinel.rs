@@ -35,12 +35,16 @@ async fn is_said(sentinel: u16, name: &str, value: &str) -> bool {
     said.chunks(2).any(|pair| pair[0] == name && pair[1] == value)
 }
 
-/// Whether a replica is given what its master writes from now on. That the two are connected
-/// does not say so yet: a master begins to send when the replica has confirmed its copy.
-async fn follows(replica: u16, master: u16) -> bool {
-    let _: Option<()> = answer(master, redis::cmd("SET").arg("probe").arg("1")).await;
-    let seen: Option<Option<String>> = answer(replica, redis::cmd("GET").arg("probe")).await;
-    seen.flatten().is_some()
+/// Whether a replica is given what its master writes. That the two are connected, and that
+/// it has a copy, does not say so yet: a master begins to send what comes after the copy only
+/// when the replica has confirmed that.
+async fn is_followed(master: u16) -> bool {
+    let client = redis::Client::open(format!("redis://:secret@127.0.0.1:{master}")).unwrap();
+    let Ok(mut connection) = client.get_multiplexed_async_connection().await else { return false };
+    let mut probe = redis::pipe();
+    probe.cmd("SET").arg("probe").arg("").ignore().cmd("WAIT").arg(1).arg(100);
+    let confirmed: Option<(u32,)> = probe.query_async(&mut connection).await.ok();
+    confirmed.is_some_and(|(replicas,)| replicas == 1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +58,7 @@ async fn a_master_that_dies_is_followed_by_the_one_that_the_sentinels_choose() {
          sentinel down-after-milliseconds main 3000\nsentinel failover-timeout main 5000\n"
     );
     let _sentinel = Program::run(&[("sentinel.conf", &settings)], &["sentinel.conf", "--sentinel"]);
-    until("the replica follows", || follows(second, first)).await;
+    until("the replica follows", || is_followed(first)).await;
     until("the sentinel knows the replica", || is_said(sentinel, "num-slaves", "1")).await;
 
     // Of two sentinels one is away.
