@@ -66,10 +66,13 @@ impl Pair {
         let _: () = replica.run(&mut login).await;
         let follow = format!("REPLICAOF 127.0.0.1 {}", self.wire.port);
         let _: () = replica.run(&mut command(&follow)).await;
-        let replica = tokio::sync::Mutex::new(replica);
+        // Once the replica has confirmed its copy, and not before, it is sent what follows.
+        let master = tokio::sync::Mutex::new(master);
         until("the replica follows", || async {
-            let info: String = replica.lock().await.run(&mut command("INFO replication")).await;
-            info.contains("master_link_status:up")
+            let mut master = master.lock().await;
+            let _: () = master.run(&mut command("SET probe 1")).await;
+            let confirmed: u32 = master.run(&mut command("WAIT 1 100")).await;
+            confirmed == 1
         })
         .await;
     }
