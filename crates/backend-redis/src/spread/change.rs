@@ -2,18 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::join_all;
-use windlass_core::Error;
 use windlass_core::backend::{Applied, ApplyAnswer, Extend, Extended, Result, Transition};
 use windlass_core::decide::shards;
 use windlass_core::model::{NewStep, QueueName, StepRecorded, Timestamp};
 
 use super::{Spread, mark, mark_any};
-use crate::error::damaged;
-use crate::store::apply::AT_ONCE;
-
-/// Leases of one shard, and their places in the call.
-type Leases = (Vec<usize>, Vec<Extend>);
 
 fn shard_of(transition: &Transition) -> u32 {
     shards::own_of(transition.guard.version).0
@@ -34,44 +27,20 @@ impl Spread {
         Ok(answer)
     }
 
-    /// Carries out those of each shard in order, and shards side by side.
+    /// Carries out those of each shard there.
     async fn apply_to_shards(&self, transitions: &[Transition]) -> Result<ApplyAnswer> {
-        let mut places: BTreeMap<(&QueueName, u32), Vec<usize>> = BTreeMap::new();
+        let mut places: BTreeMap<QueueName, Vec<usize>> = BTreeMap::new();
         for (index, transition) in transitions.iter().enumerate() {
-            let place = (&transition.job.queue, shard_of(transition));
-            places.entry(place).or_default().push(index);
+            let name = self.name(&transition.job.queue, shard_of(transition));
+            places.entry(name).or_default().push(index);
         }
-        let calls = places.into_iter().map(|((queue, shard), indexes)| async move {
-            let name = self.name(queue, shard);
-            let mut answers = Vec::new();
-            for part in indexes.chunks(AT_ONCE) {
-                let of_part: Vec<&Transition> =
-                    part.iter().map(|index| &transitions[*index]).collect();
-                let mut answer = self.store.apply_to(&name, &of_part).await?;
-                for outcome in &mut answer.outcomes {
-                    if let Applied::Stale(job) = outcome {
-                        mark(job, queue, shard);
-                    }
-                }
-                answers.push((part.to_vec(), answer));
-            }
-            Ok::<_, Error>(answers)
-        });
-        let mut outcomes: Vec<Option<Applied>> = Vec::new();
-        outcomes.resize_with(transitions.len(), || None);
-        let (mut unblocked, mut now) = (Vec::new(), Timestamp::MAX);
-        for answers in join_all(calls).await {
-            for (indexes, answer) in answers? {
-                now = now.min(answer.now);
-                unblocked.extend(answer.unblocked);
-                for (index, outcome) in indexes.into_iter().zip(answer.outcomes) {
-                    outcomes[index] = Some(outcome);
-                }
+        let mut answer = self.store.apply_at(places, transitions).await?;
+        for (outcome, transition) in answer.outcomes.iter_mut().zip(transitions) {
+            if let Applied::Stale(job) = outcome {
+                mark(job, &transition.job.queue, shard_of(transition));
             }
         }
-        let outcomes: Option<Vec<Applied>> = outcomes.into_iter().collect();
-        let outcomes = outcomes.ok_or_else(|| damaged("an answer", "it ends too early"))?;
-        Ok(ApplyAnswer { outcomes, unblocked, now })
+        Ok(answer)
     }
 
     /// Makes leases last longer.
@@ -79,27 +48,11 @@ impl Spread {
         if !leases.iter().any(|lease| shard_of_lease(lease) > 0) {
             return self.store.extend(leases).await;
         }
-        let mut places: BTreeMap<(&QueueName, u32), Leases> = BTreeMap::new();
-        for (index, lease) in leases.iter().enumerate() {
-            let shard = shard_of_lease(lease);
-            let (indexes, of_shard) = places.entry((&lease.job.queue, shard)).or_default();
-            indexes.push(index);
-            let mut lease = lease.clone();
-            lease.job.queue = self.name(&lease.job.queue, shard);
-            of_shard.push(lease);
+        let mut in_shards = leases.to_vec();
+        for lease in &mut in_shards {
+            lease.job.queue = self.name(&lease.job.queue, shard_of_lease(lease));
         }
-        let calls = places.into_values().map(|(indexes, leases)| async move {
-            Ok::<_, Error>((indexes, self.store.extend(&leases).await?))
-        });
-        let (mut outcomes, mut now) = (vec![Extended::Lost; leases.len()], Timestamp::MAX);
-        for answer in join_all(calls).await {
-            let (indexes, (of_shard, at)) = answer?;
-            now = now.min(at);
-            for (index, outcome) in indexes.into_iter().zip(of_shard) {
-                outcomes[index] = outcome;
-            }
-        }
-        Ok((outcomes, now))
+        self.store.extend(&in_shards).await
     }
 
     /// Records the outcome of a step.

@@ -8,9 +8,9 @@
 //! for long, and not asked again meanwhile. What it gives in the end is handed back: who
 //! asked has gone on, and a lease that nobody uses only runs out.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -25,24 +25,19 @@ use super::{Spread, mark, of_queue};
 /// For so long a shard is waited for while there may be jobs in others.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Shards that have not answered in time.
+/// Shards that have not answered in time, and are still awaited.
 #[derive(Debug, Default)]
-pub(super) struct Late(Mutex<HashMap<QueueName, LateOfQueue>>);
-
-#[derive(Debug, Default)]
-struct LateOfQueue {
-    /// Those that are still awaited.
-    awaited: HashSet<u32>,
-}
+pub(super) struct Late(Mutex<HashSet<(QueueName, u32)>>);
 
 impl Late {
-    fn of<T>(&self, queue: &QueueName, look: impl FnOnce(&mut LateOfQueue) -> T) -> T {
-        let mut late = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        look(late.entry(queue.clone()).or_default())
+    fn awaited(&self) -> MutexGuard<'_, HashSet<(QueueName, u32)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_awaited(&self, queue: &QueueName, shard: u32) -> bool {
-        self.of(queue, |late| late.awaited.contains(&shard))
+        let awaited = self.awaited();
+        // Mostly there are none, and no name is copied.
+        !awaited.is_empty() && awaited.contains(&(queue.clone(), shard))
     }
 }
 
@@ -118,7 +113,7 @@ impl Spread {
         awaited.iter().for_each(|_| round.skip());
         let (late, queue) = (Arc::clone(&self.late), ask.queue.clone());
         let store = self.store.clone();
-        late.of(&queue, |late| late.awaited.extend(&awaited));
+        late.awaited().extend(awaited.iter().map(|shard| (queue.clone(), *shard)));
         tracing::warn!(queue = queue.as_str(), shards = ?awaited, "shards do not answer");
         self.runtime.spawn(async move {
             while let Some(answered) = calls.next().await {
@@ -127,12 +122,12 @@ impl Spread {
                         store.hand_back(&answer.jobs, &answer.spec).await;
                     }
                     awaited.remove(&shard);
-                    late.of(&queue, |late| late.awaited.remove(&shard));
+                    late.awaited().remove(&(queue.clone(), shard));
                 }
             }
             // Of those that broke off there is nothing to wait for.
             for shard in awaited {
-                late.of(&queue, |late| late.awaited.remove(&shard));
+                late.awaited().remove(&(queue.clone(), shard));
             }
         });
     }

@@ -2,13 +2,12 @@
 
 use futures_util::future::{join, join_all, try_join_all};
 use windlass_core::Error;
-use windlass_core::backend::{
-    Clean, CleanWhich, Overdue, OverduePage, OverduePlace, OverdueQuery, Result,
-};
+use windlass_core::backend::{Clean, CleanWhich, OverduePage, OverdueQuery, Result};
 use windlass_core::decide::shards::{self, Extent};
 use windlass_core::model::{Job, JobId, JobsPage, JobsQuery, QueueName, QueueStats, Timestamp};
 
 use super::{Spread, mark_any, of_queue};
+use crate::store::lease::{MAX_PAGE, place_of};
 
 /// What was answered, and whether it is all there is.
 enum Asked<T> {
@@ -146,22 +145,14 @@ impl Spread {
 /// One page out of those of several shards, in the same order. Behind what a shard has
 /// shown there may be more of it, which goes before anything further.
 fn together(pages: Vec<OverduePage>, query: &OverdueQuery) -> OverduePage {
-    let place = |job: &Job| OverduePlace {
-        moment: match query.what {
-            Overdue::LostLeases => job.lease.map(|lease| lease.until),
-            Overdue::Expired => job.expires,
-            Overdue::Unblocked => None,
-        }
-        .unwrap_or(Timestamp::EPOCH),
-        seq: job.seq,
-    };
+    let place = |job: &Job| place_of(query.what, job);
     let now = pages.iter().map(|page| page.now).min().unwrap_or(Timestamp::EPOCH);
     let shown = pages.iter().filter_map(|page| page.next).min();
     let mut jobs: Vec<Job> = pages.into_iter().flat_map(|page| page.jobs).collect();
     jobs.sort_by_key(place);
     let all = jobs.len();
     jobs.retain(|job| shown.is_none_or(|shown| place(job) <= shown));
-    jobs.truncate(query.limit.clamp(1, 1000) as usize);
+    jobs.truncate(query.limit.clamp(1, MAX_PAGE) as usize);
     let more = shown.is_some() || jobs.len() < all;
     let next = jobs.last().map(place).filter(|_| more);
     jobs.iter_mut().for_each(mark_any);
@@ -170,6 +161,7 @@ fn together(pages: Vec<OverduePage>, query: &OverdueQuery) -> OverduePage {
 
 #[cfg(test)]
 mod tests {
+    use windlass_core::backend::{Overdue, OverduePlace};
     use windlass_core::model::{Lease, State};
 
     use super::*;

@@ -11,40 +11,57 @@ use windlass_core::model::{DedupKey, End, Job, QueueName, Timestamp, When};
 
 use super::encode::{number, put_bytes, token, when};
 use super::enqueue::read_id;
-use super::queues::UNKNOWN;
 use super::reply::Reply;
 use super::{Arguments, Outcome, Place, Script, Store, read_jobs};
 use crate::error::damaged;
 
 /// How many transitions go in one call: so many failures hold up the server for some 40 ms.
-pub(crate) const AT_ONCE: usize = 1_500;
+const AT_ONCE: usize = 1_500;
 
 impl Store {
     /// Carries out transitions.
     pub(crate) async fn apply(&self, transitions: &[Transition]) -> Result<ApplyAnswer, Error> {
-        let mut outcomes: Vec<Option<Applied>> = Vec::new();
-        outcomes.resize_with(transitions.len(), || None);
-        let mut unblocked: BTreeMap<(QueueName, u64), Job> = BTreeMap::new();
-        let mut now = UNKNOWN;
-        let mut by_queue: BTreeMap<&QueueName, Vec<usize>> = BTreeMap::new();
+        let mut places: BTreeMap<QueueName, Vec<usize>> = BTreeMap::new();
         for (index, transition) in transitions.iter().enumerate() {
-            by_queue.entry(&transition.job.queue).or_default().push(index);
+            match places.get_mut(&transition.job.queue) {
+                Some(indexes) => indexes.push(index),
+                None => drop(places.insert(transition.job.queue.clone(), vec![index])),
+            }
+        }
+        self.apply_at(places, transitions).await
+    }
+
+    /// The same, where it is known which of them belong to which queue, or shard of one.
+    pub(crate) async fn apply_at(
+        &self,
+        places: BTreeMap<QueueName, Vec<usize>>,
+        transitions: &[Transition],
+    ) -> Result<ApplyAnswer, Error> {
+        if transitions.is_empty() {
+            let now = self.now().await?;
+            return Ok(ApplyAnswer { outcomes: Vec::new(), unblocked: Vec::new(), now });
         }
         // Side by side: a machine that is away holds up its queues only.
-        let calls = by_queue.into_iter().map(|(queue, indexes)| async move {
+        let calls = places.into_iter().map(|(queue, indexes)| async move {
             let mut answers = Vec::new();
             for part in indexes.chunks(AT_ONCE) {
                 let of_part: Vec<&Transition> =
                     part.iter().map(|index| &transitions[*index]).collect();
-                answers.push(self.apply_to(queue, &of_part).await?);
+                answers.push(self.apply_to(&queue, &of_part).await?);
             }
             Ok::<_, Error>((indexes, answers))
         });
+        let mut outcomes: Vec<Option<Applied>> = Vec::new();
+        outcomes.resize_with(transitions.len(), || None);
+        let mut unblocked: BTreeMap<(QueueName, u64), Job> = BTreeMap::new();
+        // Machines have clocks of their own.
+        let mut now = Timestamp::MAX;
         for answer in join_all(calls).await {
             let (indexes, answers) = answer?;
             let mut indexes = indexes.into_iter();
             for answer in answers {
-                now = answer.now;
+                now = now.min(answer.now);
+                // A later transition of the same call may have moved one on.
                 for job in answer.unblocked {
                     unblocked.insert((job.queue.clone(), job.seq), job);
                 }
@@ -53,18 +70,14 @@ impl Store {
                 }
             }
         }
-        if transitions.is_empty() {
-            now = self.now().await?;
-        }
         let outcomes: Option<Vec<Applied>> = outcomes.into_iter().collect();
         let outcomes = outcomes.ok_or_else(|| damaged("an answer", "it ends too early"))?;
-        // A later transition of the same call may have moved one on.
         Ok(ApplyAnswer { outcomes, unblocked: unblocked.into_values().collect(), now })
     }
 
     /// Carries out transitions of jobs that stand in this queue, or in this shard of it,
     /// so many as go in one call.
-    pub(crate) async fn apply_to(
+    async fn apply_to(
         &self,
         queue: &QueueName,
         transitions: &[&Transition],

@@ -14,7 +14,7 @@ use crate::error::damaged;
 use crate::record::overdue_place;
 
 /// How many jobs a page has at most.
-const MAX_PAGE: u32 = 1000;
+pub(crate) const MAX_PAGE: u32 = 1000;
 
 impl Store {
     /// Makes leases last longer.
@@ -31,10 +31,11 @@ impl Store {
             let extended = self.extend_in(queue, leases, &indexes).await?;
             Ok::<_, Error>((indexes, extended))
         });
-        let (mut outcomes, mut now) = (vec![Extended::Lost; leases.len()], UNKNOWN);
+        let (mut outcomes, mut now) = (vec![Extended::Lost; leases.len()], Timestamp::MAX);
         for answer in join_all(calls).await {
             let (indexes, (of_queue, at)) = answer?;
-            now = at;
+            // Machines have clocks of their own.
+            now = now.min(at);
             for (index, outcome) in indexes.into_iter().zip(of_queue) {
                 outcomes[index] = outcome;
             }
@@ -106,15 +107,17 @@ impl Store {
         let now = reply.moment()?;
         let jobs = read_jobs(&mut reply, &query.queue, now, false)?;
         let more = reply.number()? == 1;
-        let moment = |job: &Job| match query.what {
-            Overdue::LostLeases => job.lease.map(|lease| lease.until),
-            Overdue::Expired => job.expires,
-            Overdue::Unblocked => Some(Timestamp::EPOCH),
-        };
-        let last = jobs.last().map(|job| OverduePlace {
-            moment: moment(job).unwrap_or(Timestamp::EPOCH),
-            seq: job.seq,
-        });
+        let last = jobs.last().map(|job| place_of(query.what, job));
         Ok(OverduePage { next: last.filter(|_| more), jobs, now })
     }
+}
+
+/// Where an overdue job stands among those of its kind.
+pub(crate) fn place_of(what: Overdue, job: &Job) -> OverduePlace {
+    let moment = match what {
+        Overdue::LostLeases => job.lease.map(|lease| lease.until),
+        Overdue::Expired => job.expires,
+        Overdue::Unblocked => None,
+    };
+    OverduePlace { moment: moment.unwrap_or(Timestamp::EPOCH), seq: job.seq }
 }

@@ -1,6 +1,6 @@
 //! The server, and what every call does there: scripts, atomic each.
 
-pub(crate) mod apply;
+mod apply;
 mod assemble;
 mod clean;
 mod dequeue;
@@ -9,7 +9,7 @@ mod enqueue;
 mod graph;
 #[cfg(test)]
 mod half_done;
-mod lease;
+pub(crate) mod lease;
 mod link;
 mod listing;
 mod operations;
@@ -312,8 +312,9 @@ impl Store {
         };
         let fault = format!(
             "local calls, true_redis = 0, redis local redis = {{ error_reply = \
-             true_redis.error_reply, sha1hex = true_redis.sha1hex, call = function(...) calls = calls + 1 if calls == {number} \
-             then error('forced') end return true_redis.call(...) end }}"
+             true_redis.error_reply, sha1hex = true_redis.sha1hex, call = function(...) calls = \
+             calls + 1 if calls == {number} then error('forced') end return \
+             true_redis.call(...) end }}"
         );
         Some(format!("{flags}{}{fault}\n{rest}", if flags.is_empty() { "" } else { "\n" }))
     }

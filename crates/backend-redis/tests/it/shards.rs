@@ -2,15 +2,16 @@
 //! more than one queue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinSet;
-use windlass_core::Backend;
 use windlass_core::backend::{Applied, BackendExt, Declared, EnqueueAnswer, Enqueued, Extend};
 use windlass_core::decide::{self, JobRequest, shards};
 use windlass_core::model::{
     Filter, Job, JobId, MAX_SHARDS, ManualClock, NewJob, PartitionKey, Partitions, QueueSpec, State,
 };
+use windlass_core::{Backend, ErrorKind};
 use windlass_redis::redis;
 
 use crate::fixture::*;
@@ -195,22 +196,19 @@ async fn a_handle_that_only_enqueues_hears_of_more_shards() {
     declaring.declare(&spec()).await.unwrap();
     enqueue(&enqueuing, jobs(1)).await;
     declaring.declare(&spread(false)).await.unwrap();
-    let mut master = home.server.masters().await.remove(0);
+    let master = tokio::sync::Mutex::new(home.server.masters().await.remove(0));
     let last = shards::name(&queue(), SHARDS - 1);
     let key = format!("{{{}:{last}}}:jobs", home.prefix);
-    let mut enqueued = 1;
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let enqueued = AtomicU64::new(1);
     // Whoever has not heard puts all of them in the first one.
-    loop {
-        enqueue(&enqueuing, jobs(50)).await;
-        enqueued += 50;
-        let there: u64 = master.run(redis::cmd("HLEN").arg(&key)).await;
-        if there > 0 {
-            break;
-        }
-        assert!(tokio::time::Instant::now() < end, "it never hears");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    until("it hears", || async {
+        enqueue(&enqueuing, jobs(5)).await;
+        enqueued.fetch_add(5, Ordering::SeqCst);
+        let there: u64 = master.lock().await.run(redis::cmd("HLEN").arg(&key)).await;
+        there > 0
+    })
+    .await;
+    let enqueued = enqueued.into_inner();
     assert_eq!(count(&enqueuing, &queue(), State::Waiting).await, enqueued);
 }
 
@@ -315,4 +313,29 @@ async fn a_shard_that_cannot_be_used_holds_up_its_own_jobs_only() {
     let _: () = master.run(redis::cmd("RENAME").arg(&kept).arg(&key)).await;
     let rest: HashSet<JobId> = take(&backend, 1000).await.iter().map(|job| job.id).collect();
     assert_eq!(rest, in_it);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_a_shard_gives_too_late_are_handed_back() {
+    let home = Home::single();
+    let (clock, proxy) = (ManualClock::new(), Proxy::before(&home.server).await);
+    let looking = home.open_by(&clock).await;
+    let backend = connect(proxy.lead(&home.server, home.config_by(&clock))).await;
+    backend.declare(&QueueSpec { shards: 2, ..spec() }).await.unwrap();
+    enqueue(&backend, jobs(20)).await;
+    // The scripts become known.
+    let first = take(&backend, 1).await;
+    apply(&backend, first.iter().map(done).collect()).await;
+    // The answer is lost, and it cannot be asked for again for a while.
+    proxy.close();
+    proxy.swallow(0, 1);
+    let error = backend.dequeue(ask(19)).await.expect_err("no shard answers");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(count(&looking, &queue(), State::Active).await > 0, "they were leased");
+    proxy.open();
+    until("they are handed back", async || count(&looking, &queue(), State::Active).await == 0)
+        .await;
+    let again = take(&looking, 20).await;
+    assert_eq!(again.len(), 19);
+    assert!(again.iter().all(|job| job.course.stalls == 0 && job.course.failed_attempts == 0));
 }
