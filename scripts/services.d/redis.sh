@@ -228,13 +228,17 @@ redis_status() {
 
 # Ends the servers in some folders, all at once. TERM is what `shutdown` does.
 redis_end() {
-    local signal=$1 folder pid
+    local signal=$1 folder pid pids=()
     shift
     for folder in "$@"; do
-        if pid=$(redis_pid "$folder"); then kill -s "$signal" "$pid" 2>/dev/null || true; fi
+        pid=$(redis_pid "$folder") || pid=
+        pids+=("$pid")
+        [ -z "$pid" ] || kill -s "$signal" "$pid" 2>/dev/null || true
     done
     for folder in "$@"; do
-        if pid=$(redis_pid "$folder"); then end_process "$signal" "$pid" "$folder/server.conf"; fi
+        pid=${pids[0]}
+        pids=("${pids[@]:1}")
+        [ -z "$pid" ] || end_process "$signal" "$pid" "$folder/server.conf"
     done
 }
 
