@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use windlass::Client;
 use windlass::backend::{
     Applied, EnqueueAnswer, Expiry, Extend, Extended, Guard, LeaseGuard, Place, Refusal, Result,
@@ -36,33 +37,60 @@ const AT_ONCE: usize = 64;
 pub(crate) async fn watch(hands: Arc<Hands>, client: Client, queues: Queues, member: Member) {
     let lease = member.lease();
     let mut random = fastrand::Rng::with_seed(member.seed);
-    let mut tried = Instant::now();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let _looking = EndOnDrop(tokio::spawn(look(Arc::clone(&hands), lease, tell)));
     loop {
-        let before = Instant::now();
-        tokio::time::sleep(LOOK).await;
-        let away = before.elapsed();
-        note_away(&hands, away, lease);
         let (mut leases, mut occasion) = (Vec::new(), Occasion::Ended);
-        if away > lease {
-            occasion = Occasion::Away;
-            leases = hands.leases();
-            random.shuffle(&mut leases);
-            leases.truncate(AT_ONCE);
-        } else if tried.elapsed() >= TRY {
-            tried = Instant::now();
-            leases.extend(hands.past(&mut random));
-            // A write that changes nothing tells how slow the store is.
-            let nobody = WorkerId::from_bytes(random.u128(..).to_be_bytes());
-            if let Err(error) = client.backend().beat(Beat::Leaving(nobody)).await {
-                hands.history.note_failure("beat", &error);
+        match tokio::time::timeout(TRY, told.recv()).await {
+            Ok(held) => {
+                occasion = Occasion::Away;
+                leases = held.unwrap_or_default();
+                random.shuffle(&mut leases);
+                leases.truncate(AT_ONCE);
             }
-            note_away(&hands, tried.elapsed(), lease);
+            Err(_) => {
+                leases.extend(hands.past(&mut random));
+                let tried = Instant::now();
+                // A write that changes nothing tells how slow the store is.
+                let nobody = WorkerId::from_bytes(random.u128(..).to_be_bytes());
+                if let Err(error) = client.backend().beat(Beat::Leaving(nobody)).await {
+                    hands.history.note_failure("beat", &error);
+                }
+                note_away(&hands, tried.elapsed(), lease);
+            }
         }
         for (job, token) in leases {
             if let Err(error) = probe(&hands, &client, &queues, (&job, token), occasion).await {
                 hands.history.note_failure("a write under a lost lease", &error);
             }
         }
+    }
+}
+
+/// Notices that the process was stopped, whatever else it is at, and tells which leases it
+/// had in hand then.
+async fn look(
+    hands: Arc<Hands>,
+    lease: Duration,
+    tell: mpsc::UnboundedSender<Vec<(JobRef, Token)>>,
+) {
+    loop {
+        let before = Instant::now();
+        tokio::time::sleep(LOOK).await;
+        let away = before.elapsed();
+        note_away(&hands, away, lease);
+        if away > lease && tell.send(hands.leases()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends a task with what it works for.
+struct EndOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
