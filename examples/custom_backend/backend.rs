@@ -211,8 +211,8 @@ impl Backend for RedbBackend {
         self.step(|store| store.workers()).await
     }
 
-    async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
-        self.step(|store| store.record_step(step)).await
+    async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        self.step(|store| store.record_steps(steps)).await
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {

@@ -133,7 +133,8 @@ impl Completing {
 /// Decides about jobs that wait for nothing any more. What is applied may bring
 /// forth further ones, on down the graph.
 fn release(jobs: &[Job]) -> Vec<Transition> {
-    jobs.iter().filter_map(unblocked).collect()
+    // Gates, and jobs whose edges have different policies, are left to the sweep.
+    jobs.iter().filter_map(|job| unblocked(job, None)).collect()
 }
 
 /// The backend of a client, if it is this one.

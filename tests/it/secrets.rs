@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tower::Layer;
+use windlass::backend::BackendExt as _;
 use windlass::backend::{
     Ask, Backend, CleanWhich, EnqueueAnswer, Overdue, OverdueQuery, PutRepeatable, RepeatablesQuery,
 };

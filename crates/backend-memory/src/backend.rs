@@ -200,8 +200,8 @@ impl Backend for MemoryBackend {
         Ok(self.step(|store, _, _| store.workers()))
     }
 
-    async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
-        Ok(self.step(|store, _, _| store.record_step(step)))
+    async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        Ok(self.step(|store, _, _| store.record_steps(steps)))
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {

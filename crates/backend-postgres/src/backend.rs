@@ -293,8 +293,8 @@ impl Backend for PostgresBackend {
         self.store().workers().await
     }
 
-    async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
-        self.store().record_step(&step).await
+    async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        self.store().record_steps(&steps).await
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {

@@ -313,8 +313,8 @@ impl Backend for RedisBackend {
         self.store().workers().await
     }
 
-    async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
-        self.spread().record_step(step).await
+    async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        self.spread().record_steps(steps).await
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {

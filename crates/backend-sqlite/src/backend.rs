@@ -231,8 +231,8 @@ impl Backend for SqliteBackend {
         self.readers().call(|store| store.workers()).await
     }
 
-    async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
-        self.writer().call(Weight::Durable, move |store| store.record_step(&step)).await
+    async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        self.writer().call(Weight::Durable, move |store| store.record_steps(&steps)).await
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use windlass::Client;
 use windlass::backend::{
-    Applied, EnqueueAnswer, Expiry, Extend, Extended, Guard, LeaseGuard, Place, Refusal, Result,
-    Target, Transition,
+    Applied, BackendExt, EnqueueAnswer, Expiry, Extend, Extended, Guard, LeaseGuard, Place,
+    Refusal, Result, Target, Transition,
 };
 use windlass::model::{
     Beat, End, Event, Job, JobRef, NewStep, Parent, Payload, Progress, StepName, StepRecorded,
@@ -168,6 +168,7 @@ fn transition(job: &Job, lease: LeaseGuard, to: Target) -> Transition {
         course: None,
         payload: None,
         expiry: Expiry::Unchanged,
+        steps: Vec::new(),
         event: Event::Completed,
     }
 }

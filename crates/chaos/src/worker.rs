@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use windlass::backend::BackendExt;
 use windlass::model::{JobId, JobRef, NewStep, Payload, StepName, StepRecorded, Token};
 use windlass::{Client, Context, Data, Error, JobError, Windlass, WorkerBuilder, backend};
 

@@ -119,8 +119,8 @@ impl<B: Backend + ?Sized> Backend for Deaf<B> {
         self.0.workers().await
     }
 
-    async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
-        self.0.record_step(step).await
+    async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        self.0.record_steps(steps).await
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {

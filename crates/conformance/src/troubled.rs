@@ -199,8 +199,8 @@ impl<B: Backend + ?Sized> Backend for Troubled<B> {
         self.pass(self.inner.workers()).await
     }
 
-    async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
-        self.pass(self.inner.record_step(step)).await
+    async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        self.pass(self.inner.record_steps(steps)).await
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {

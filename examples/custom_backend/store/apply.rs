@@ -53,6 +53,7 @@ impl Store<'_> {
         if transition.expiry == Expiry::Dropped {
             new.expires = None;
         }
+        self.record_with(new.id, transition.steps)?;
         match transition.to {
             Target::Stay { cancel } => {
                 let asked = cancel == CancelRequest::Requested && old.lease().is_some();

@@ -21,7 +21,11 @@ impl From<StepRow> for Step {
 }
 
 impl Store<'_> {
-    pub(crate) fn record_step(&mut self, step: NewStep) -> Result<StepRecorded> {
+    pub(crate) fn record_steps(&mut self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        steps.into_iter().map(|step| self.record_step(step)).collect()
+    }
+
+    fn record_step(&mut self, step: NewStep) -> Result<StepRecorded> {
         if !self.holds(&step.job, step.token)? {
             return Ok(StepRecorded::StaleLease);
         }
@@ -29,9 +33,23 @@ impl Store<'_> {
         if let Some(existing) = self.pairs.read::<StepRow>(&key)? {
             return Ok(StepRecorded::Existing(existing.into()));
         }
-        let NewStep { position, name, outcome, .. } = step;
-        self.pairs.write(&key, &StepRow { position, name, outcome })?;
+        self.put_step(step.job.id, step.into_step())?;
         Ok(StepRecorded::Recorded)
+    }
+
+    /// Records what comes with a transition.
+    pub(super) fn record_with(&mut self, job: JobId, steps: Vec<Step>) -> Result<()> {
+        for step in steps {
+            if self.pairs.read::<StepRow>(&step_key(job, step.position))?.is_none() {
+                self.put_step(job, step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_step(&mut self, job: JobId, step: Step) -> Result<()> {
+        let Step { position, name, outcome } = step;
+        self.pairs.write(&step_key(job, position), &StepRow { position, name, outcome })
     }
 
     pub(crate) fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {

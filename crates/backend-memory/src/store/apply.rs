@@ -53,7 +53,8 @@ impl Store {
             return taken;
         }
 
-        let Transition { job, to, course, payload, expiry, event, .. } = transition;
+        let Transition { job, to, course, payload, expiry, steps, event, .. } = transition;
+        self.record_with(slot, steps);
         let rest = Rest { course, payload, expiry };
         let stand = &self.jobs[slot].stand;
         let (had_ended, was_active) = (stand.is_terminal(), stand.lease().is_some());

@@ -5,9 +5,14 @@ use std::collections::btree_map::Entry;
 use windlass_core::model::{JobRef, NewStep, Step, StepRecorded};
 
 use super::Store;
+use super::slab::Slot;
 
 impl Store {
-    pub(crate) fn record_step(&mut self, new: NewStep) -> StepRecorded {
+    pub(crate) fn record_steps(&mut self, new: Vec<NewStep>) -> Vec<StepRecorded> {
+        new.into_iter().map(|step| self.record_step(step)).collect()
+    }
+
+    fn record_step(&mut self, new: NewStep) -> StepRecorded {
         let held = self.holds(&new.job, new.token);
         let Some(slot) = self.find(&new.job).filter(|_| held) else {
             return StepRecorded::StaleLease;
@@ -15,13 +20,16 @@ impl Store {
         match self.jobs[slot].extra_mut().steps.entry(new.position) {
             Entry::Occupied(step) => StepRecorded::Existing(step.get().clone()),
             Entry::Vacant(vacant) => {
-                vacant.insert(Step {
-                    position: new.position,
-                    name: new.name,
-                    outcome: new.outcome,
-                });
+                vacant.insert(new.into_step());
                 StepRecorded::Recorded
             }
+        }
+    }
+
+    /// Records what comes with a transition.
+    pub(super) fn record_with(&mut self, slot: Slot, steps: Vec<Step>) {
+        for step in steps {
+            self.jobs[slot].extra_mut().steps.entry(step.position).or_insert(step);
         }
     }
 

@@ -4,8 +4,9 @@
 --      a plain end (1 or 2; see below), where it goes (0 stays, 1 pending, 2 ends,
 --      3 removed), the state it ends in, its result, whether a stop is requested,
 --      its moment (after, at), whether it keeps its place, whether its course is
---      new, the course, a new payload, whether its expiry is dropped. An array that
---      is NULL stands for one of NULLs.
+--      new, the course, a new payload, whether its expiry is dropped, whether steps
+--      come with it. An array that is NULL stands for one of NULLs. Of all these steps:
+--      the number of the transition, the position, the name, the outcome.
 -- Out: a row with facts = [0, now]; one with [1, transition, what] for each that is
 --      not carried out: what 1, there is no such job; 2, the guard does not hold,
 --      with the job; 3, the row's dedup_key is taken by the job with the row's id;
@@ -18,7 +19,8 @@ CREATE FUNCTION windlass.apply(
     _clock bigint, _names text[], _which int[], _ids uuid[], _versions bigint[], _tokens bigint[],
     _run_out bool[], _plain smallint[], _to smallint[], _states smallint[], _results bytea[],
     _cancel bool[], _after bigint[], _at bigint[], _kept bool[], _course_set bool[],
-    _courses bytea[], _payloads bytea[], _drop_expiry bool[]
+    _courses bytea[], _payloads bytea[], _drop_expiry bool[], _stepped bool[], _step_of int[],
+    _step_positions bigint[], _step_names text[], _step_outcomes bytea[]
 ) RETURNS SETOF windlass.answer LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
@@ -39,6 +41,7 @@ DECLARE
     current_version bigint;
     started bigint;
     stopping bool;
+    stepped bigint[];
 BEGIN
     queues := windlass.queue_numbers(_names);
     now := windlass.clock(_clock);
@@ -98,10 +101,10 @@ BEGIN
     FOR t IN
         SELECT u.*, queues[coalesce(u.which, 1)] AS queue, j.seq
         FROM unnest(_which, _ids, _versions, _tokens, _run_out, _to, _states, _results, _cancel,
-                    _after, _at, _kept, _course_set, _courses, _payloads, _drop_expiry)
+                    _after, _at, _kept, _course_set, _courses, _payloads, _drop_expiry, _stepped)
             WITH ORDINALITY
             AS u(which, id, version, token, run_out, go_to, state, result, cancel, after, moment,
-                 kept, course_set, course, payload, drop_expiry, at)
+                 kept, course_set, course, payload, drop_expiry, stepped, at)
         LEFT JOIN LATERAL (
             SELECT k.seq, k.queue FROM windlass.jobs k WHERE k.id = u.id LIMIT 1
         ) AS j ON j.queue = queues[coalesce(u.which, 1)]
@@ -188,6 +191,18 @@ BEGIN
             WHERE j.queue = job.queue AND j.seq = job.seq;
         END IF;
 
+        IF t.stepped AND t.go_to <> 3 THEN
+            stepped[t.at] := job.seq;
+            IF job.flags & 32 = 0 THEN
+                job.flags := job.flags | 32;
+                UPDATE windlass.jobs j SET flags = job.flags
+                WHERE j.queue = job.queue AND j.seq = job.seq;
+                IF h.stand = 3 AND t.go_to = 0 THEN
+                    UPDATE windlass.leases l SET flags = l.flags | 32 WHERE l.seq = job.seq;
+                END IF;
+            END IF;
+        END IF;
+
         CASE t.go_to
         WHEN 0 THEN
             IF t.cancel AND h.stand = 3 THEN
@@ -241,9 +256,18 @@ BEGIN
                 decide := decide || windlass.tell_dependents(job.seq, h.stand = 4);
             END IF;
             PERFORM windlass.forget(job, h.stand, (h.lease).token, now);
+            stepped := array_replace(stepped, job.seq, NULL);
         END CASE;
     END LOOP;
 
+    IF stepped IS NOT NULL THEN
+        INSERT INTO windlass.steps (queue, seq, position, name, outcome)
+        SELECT queues[coalesce(_which[s.of], 1)], stepped[s.of], s.position, s.name, s.outcome
+        FROM unnest(_step_of, _step_positions, _step_names, _step_outcomes)
+            AS s(of, position, name, outcome)
+        WHERE stepped[s.of] IS NOT NULL
+        ON CONFLICT DO NOTHING;
+    END IF;
     IF cardinality(decide) > 0 THEN
         RETURN QUERY SELECT * FROM windlass.undecided(decide);
     END IF;

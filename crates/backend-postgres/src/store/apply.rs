@@ -7,7 +7,7 @@ use sqlx::{Arguments, PgConnection};
 use windlass_core::backend::{
     Applied, ApplyAnswer, CancelRequest, Expiry, LeaseGuard, Place, Target, Transition,
 };
-use windlass_core::model::{JobId, Payload, State, Timestamp, When, micros};
+use windlass_core::model::{JobId, Payload, State, Step, Timestamp, When, micros};
 use windlass_core::{Error, ErrorKind};
 
 use super::enqueue::queues_of;
@@ -150,6 +150,7 @@ fn is_plain(transition: &Transition) -> bool {
         && transition.course.is_none()
         && transition.payload.is_none()
         && transition.expiry == Expiry::Unchanged
+        && transition.steps.is_empty()
 }
 
 /// Adds the fields of transitions in the order of the function's parameters.
@@ -192,7 +193,28 @@ fn add_seldom(
     arguments.add(column(batch, |t| t.course.as_ref().map(|_| true)))?;
     arguments.add(column(batch, |t| t.course.as_ref().and_then(|course| course.encode())))?;
     arguments.add(column(batch, |t| t.payload.as_ref().map(Payload::as_slice)))?;
-    arguments.add(column(batch, |t| (t.expiry == Expiry::Dropped).then_some(true)))
+    arguments.add(column(batch, |t| (t.expiry == Expiry::Dropped).then_some(true)))?;
+    arguments.add(column(batch, |t| (!t.steps.is_empty()).then_some(true)))?;
+    add_steps(arguments, batch)
+}
+
+/// Adds the steps that come with transitions.
+fn add_steps(
+    arguments: &mut PgArguments,
+    batch: &[&Transition],
+) -> Result<(), sqlx::error::BoxDynError> {
+    let steps: Vec<(i32, &Step)> = (1..)
+        .zip(batch)
+        .flat_map(|(number, transition)| transition.steps.iter().map(move |step| (number, step)))
+        .collect();
+    let any = !steps.is_empty();
+    arguments.add(any.then(|| steps.iter().map(|(number, _)| *number).collect::<Vec<_>>()))?;
+    let positions = steps.iter().map(|(_, step)| i64::from(step.position));
+    arguments.add(any.then(|| positions.collect::<Vec<_>>()))?;
+    let names = steps.iter().map(|(_, step)| step.name.as_str());
+    arguments.add(any.then(|| names.collect::<Vec<_>>()))?;
+    let outcomes = steps.iter().map(|(_, step)| step.outcome.as_slice());
+    arguments.add(any.then(|| outcomes.collect::<Vec<_>>()))
 }
 
 /// One field of all, or nothing where it would hold nothing.
@@ -251,6 +273,7 @@ fn due(transition: &Transition) -> (Option<i64>, Option<i64>) {
 fn too_large(transition: &Transition) -> Option<Error> {
     let size = result(transition).map_or(0, <[u8]>::len)
         + transition.payload.as_ref().map_or(0, Payload::len)
+        + transition.steps.iter().map(|step| step.outcome.len()).max().unwrap_or(0)
         + transition.course.as_ref().and_then(|course| course.encode()).map_or(0, |c| c.len());
     (size > MAX_BYTES).then(|| {
         let context = format!("{size} bytes are more than Postgres holds in a row beside the rest");

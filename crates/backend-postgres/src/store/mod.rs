@@ -273,6 +273,7 @@ values!(A B C);
 values!(A B C D);
 values!(A B C D E);
 values!(A B C D E F);
+values!(A B C D E F G);
 
 fn first(rows: &[PgRow]) -> Result<&PgRow, Error> {
     rows.first().ok_or_else(|| Error::new(ErrorKind::Store, "Postgres answered nothing"))

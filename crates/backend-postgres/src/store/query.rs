@@ -62,7 +62,7 @@ queries! {
     ReadClock = "read_clock",
     ReadDeadRows = "read_dead_rows",
     ReadEncoding = "read_encoding",
-    RecordStep = "record_step",
+    RecordSteps = "record_steps",
     Stats = "stats",
     UpdateRepeatable = "update_repeatable",
 }

@@ -49,7 +49,7 @@ functions! {
     "enqueue",
     "apply",
     "extend",
-    "record_step",
+    "record_steps",
     "lost_leases",
     "stats",
     "declare",

@@ -73,6 +73,7 @@ async fn a_job_starts_no_earlier_than_the_one_ended_that_its_partition_waited_fo
         course: None,
         payload: None,
         expiry: Expiry::Unchanged,
+        steps: Vec::new(),
         event: Event::Completed,
     };
     let applied = backend.apply(vec![end]).await.unwrap();

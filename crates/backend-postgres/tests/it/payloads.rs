@@ -1,6 +1,7 @@
 //! What is stored comes back byte for byte (F30).
 
 use windlass_core::Backend;
+use windlass_core::BackendExt;
 use windlass_core::backend::EnqueueAnswer;
 use windlass_core::decide::{JobRequest, Outcome, Retryable};
 use windlass_core::model::{FailureKind, JobRef, NewStep, Payload, State, StepName, StepRecorded};

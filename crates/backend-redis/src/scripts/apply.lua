@@ -5,7 +5,8 @@
 --            out); target: s stay, S stay and asked to stop, p pending, c f x e ended,
 --            d removed; moment (1, 8) and place (d of that moment, k kept); whether
 --            the expiry is dropped (1); + or -.
---            What else: letter (c course, p payload, r result), length (4), bytes; …
+--            What else: letter (c course, p payload, r result, s step: position (4),
+--            length of its name (2), name, outcome), length (4), bytes; …
 -- answer     ok, now, what became of each (a applied, s stale, g gone, k key taken),
 --            of the stale ones and the taken keys: number, and record or who has the
 --            key; jobs to be decided about; messages for other queues
@@ -47,7 +48,14 @@ local function keep_apart(id, apart, rest)
         local value = sub(rest, at + 5, at + 4 + size)
         at = at + 5 + size
         local flag = letter == 'c' and COURSE or letter == 'p' and PAYLOAD or RESULT
-        if value == '' and flag == COURSE then
+        if letter == 's' then
+            local field = id .. sub(value, 1, 4)
+            if redis.call('HEXISTS', K.steps, field) == 0 then
+                hset_one(K.steps, field, sub(value, 5), false)
+                zadd_one(K.step_order, field)
+            end
+            apart = bor(apart, STEPS)
+        elseif value == '' and flag == COURSE then
             hdel_one(K.blobs, id .. letter)
             apart = band(apart, 255 - flag)
         else

@@ -55,10 +55,14 @@ impl Spread {
         self.store.extend(&in_shards).await
     }
 
-    /// Records the outcome of a step.
-    pub(crate) async fn record_step(&self, mut step: NewStep) -> Result<StepRecorded> {
-        let (shard, _) = shards::own_of(step.token.0);
-        step.job.queue = self.name(&step.job.queue, shard);
-        self.store.record_step(&step).await
+    /// Records the outcomes of steps.
+    pub(crate) async fn record_steps(&self, mut steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        for step in &mut steps {
+            let (shard, _) = shards::own_of(step.token.0);
+            if shard > 0 {
+                step.job.queue = self.name(&step.job.queue, shard);
+            }
+        }
+        self.store.record_steps(&steps).await
     }
 }

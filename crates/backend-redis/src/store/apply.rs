@@ -137,6 +137,7 @@ fn shape_of(transition: &Transition) -> u8 {
     let nothing_else = transition.course.is_none()
         && transition.payload.is_none()
         && transition.expiry == Expiry::Unchanged
+        && transition.steps.is_empty()
         && matches!(transition.guard.lease, LeaseGuard::Held(_));
     match &transition.to {
         Target::Ended { end: End::Completed, result: None } if nothing_else => b'c',
@@ -205,6 +206,15 @@ fn rest_of(transition: &Transition) -> Vec<u8> {
     }
     if let Target::Ended { result: Some(result), .. } = &transition.to {
         put(b'r', result.as_slice());
+    }
+    for step in &transition.steps {
+        let name = step.name.as_str().as_bytes();
+        let size = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        let mut piece = step.position.to_be_bytes().to_vec();
+        piece.extend_from_slice(&size.to_be_bytes());
+        piece.extend_from_slice(name);
+        piece.extend_from_slice(step.outcome.as_slice());
+        put(b's', &piece);
     }
     rest
 }

@@ -258,7 +258,8 @@ async fn nothing_is_half_done_whichever_call_of_a_script_fails() {
         name: StepName::new("step").unwrap(),
         outcome: Payload::from("1"),
     };
-    bench.try_all(Script::RecordStep, async |s| s.record_step(&step).await).await.unwrap();
+    let steps = [step];
+    bench.try_all(Script::RecordSteps, async |s| s.record_steps(&steps).await).await.unwrap();
 
     // All that can become of them.
     let failure = || Outcome::Failure {

@@ -68,7 +68,7 @@ scripts! {
     ReadRepeatables = "read_repeatables",
     ReadSteps = "read_steps",
     ReadWorkers = "read_workers",
-    RecordStep = "record_step",
+    RecordSteps = "record_steps",
     Register = "register",
     RemoveRepeatable = "remove_repeatable",
     Scan = "scan",

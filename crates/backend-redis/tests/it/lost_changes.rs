@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use windlass_core::Backend;
 use windlass_core::backend::{
-    Clean, CleanWhich, Declared, PutRepeatable, RepeatablePut, RepeatablesQuery,
+    BackendExt, Clean, CleanWhich, Declared, PutRepeatable, RepeatablePut, RepeatablesQuery,
 };
 use windlass_core::decide::repeat;
 use windlass_core::model::{

@@ -100,6 +100,9 @@ impl Store<'_> {
             Target::Removed => self.remove(change, dependents)?,
         };
         if matches!(applied, Applied::Applied) {
+            if transition.to != Target::Removed {
+                self.record_with(found.seq, found.hooks, &transition.steps)?;
+            }
             self.spread(change);
         }
         Ok(applied)
@@ -192,6 +195,7 @@ impl Store<'_> {
         let untouched = transition.course.is_none()
             && transition.payload.is_none()
             && transition.expiry == Expiry::Unchanged
+            && transition.steps.is_empty()
             && result.as_ref().is_none_or(|result| result.len() <= MAX_BYTES);
         if !untouched {
             return Ok(None);
@@ -457,6 +461,7 @@ fn too_large(transition: &Transition, course: Option<&Option<Vec<u8>>>) -> Optio
     };
     let size = result.map_or(0, Payload::len)
         + transition.payload.as_ref().map_or(0, Payload::len)
+        + transition.steps.iter().map(|step| step.outcome.len()).max().unwrap_or(0)
         + course.and_then(Option::as_ref).map_or(0, Vec::len);
     (size > MAX_BYTES).then(|| {
         let context = format!("{size} bytes are more than a SQLite row holds beside the rest");

@@ -1,7 +1,7 @@
 //! Removing what is old, and only that.
 
 use windlass_core::ErrorKind;
-use windlass_core::backend::{Clean, CleanWhich, Overdue};
+use windlass_core::backend::{BackendExt, Clean, CleanWhich, Overdue};
 use windlass_core::decide::cleaning;
 use windlass_core::decide::control::Wish;
 use windlass_core::model::{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use windlass_core::backend::{
-    Again, Applied, Extend, Extended, Guard, LeaseGuard, Overdue, Target,
+    Again, Applied, BackendExt, Extend, Extended, Guard, LeaseGuard, Overdue, Target,
 };
 use windlass_core::decide::Outcome;
 use windlass_core::decide::control::Wish;

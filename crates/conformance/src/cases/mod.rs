@@ -26,6 +26,7 @@ mod stats;
 mod steps;
 mod store;
 mod takeover;
+mod told;
 mod workers;
 
 use crate::harness::Case;
@@ -55,6 +56,7 @@ pub(crate) const ALL: &[&[Case]] = &[
     bounds::CASES,
     workers::CASES,
     steps::CASES,
+    told::CASES,
     events::CASES,
     notices::CASES,
     shards::ALL[0],

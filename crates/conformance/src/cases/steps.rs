@@ -1,6 +1,6 @@
 //! Recorded steps of durable jobs.
 
-use windlass_core::backend::Overdue;
+use windlass_core::backend::{BackendExt, Overdue};
 use windlass_core::model::{Job, JobRef, NewStep, Payload, Step, StepName, StepRecorded, Token};
 
 use crate::fixture::{AWKWARD, LEASE, Queue, failure, scatter, secs, success, token};
@@ -13,6 +13,7 @@ case_table! {
     [W1] a_step_is_recorded_only_under_the_current_lease,
     [W1] outcomes_of_steps_come_back_byte_for_byte,
     [W1] the_steps_of_two_jobs_are_two_records,
+    [W1] each_step_of_a_batch_is_recorded_alone,
 }
 
 fn step(
@@ -168,4 +169,49 @@ async fn the_steps_of_two_jobs_are_two_records(ctx: &Context) {
             steps.iter().all(|step| step.outcome.as_slice() == [u8::try_from(i).expect("small")])
         );
     }
+}
+
+/// Each one alone: what is wrong with one is no matter to the others.
+async fn each_step_of_a_batch_is_recorded_alone(ctx: &Context) {
+    let (a, b) = (ctx.queue("a").await, ctx.queue("b").await);
+    a.add_all(a.jobs(2)).await;
+    b.add_one().await;
+    let old = b.take_one().await;
+    ctx.advance(LEASE);
+    b.sweep(Overdue::LostLeases).await;
+    let jobs = a.take(2).await;
+    let new = b.take_one().await;
+    let of = |job: &Job, position, outcome: &str| {
+        step(job, token(job), position, "s", outcome.as_bytes().to_vec())
+    };
+    let undeclared = JobRef { queue: crate::fixture::queue_name("nowhere"), id: new.id };
+    let batch = vec![
+        of(&old, 0, "stale"),
+        of(&jobs[1], 0, "one"),
+        of(&jobs[0], 0, "two"),
+        of(&jobs[1], 0, "second"),
+        NewStep { job: undeclared, ..of(&new, 1, "nobody's") },
+        of(&new, 0, "three"),
+        of(&jobs[0], 7, "four"),
+    ];
+    let answers = a.backend().record_steps(batch).await.expect("record_steps");
+    let stands = of(&jobs[1], 0, "one").into_step();
+    let (recorded, stale) = (StepRecorded::Recorded, StepRecorded::StaleLease);
+    let expected = [
+        stale.clone(),
+        recorded.clone(),
+        recorded.clone(),
+        StepRecorded::Existing(stands),
+        stale,
+        recorded.clone(),
+        recorded,
+    ];
+    assert_eq!(answers, expected);
+    for (job, positions) in [(&jobs[0], &[0, 7][..]), (&jobs[1], &[0]), (&new, &[0])] {
+        let found = steps(&a, &job.reference()).await;
+        let found: Vec<u32> = found.iter().map(|step| step.position).collect();
+        assert_eq!(found, positions);
+    }
+    let none = a.backend().record_steps(Vec::new()).await.expect("record_steps");
+    assert_eq!(none, []);
 }

@@ -126,6 +126,12 @@ faults! {
     StepOverwritten => "steps::w1_the_first_record_of_a_step_stays",
     StepUnderStaleLease => "steps::w1_a_step_is_recorded_only_under_the_current_lease",
     StepsUnsorted => "steps::w1_steps_are_read_in_the_order_of_their_positions",
+    StepsStopAtStale => "steps::w1_each_step_of_a_batch_is_recorded_alone",
+    StepsNotTold => "told::w4_what_comes_with_a_transition_is_recorded_with_it",
+    StepsToldUnguarded => "told::w4_what_comes_with_a_transition_is_not_recorded_without_it",
+    StepsToldOverwrite => "told::w4_the_first_record_of_a_position_stays_whoever_comes_second",
+    StepsOutliveJobs => "told::w4_a_message_is_kept_while_the_job_is_there_and_goes_with_it",
+    VersionBeginsElsewhere => "told::w2_a_suspended_job_holds_no_slot_and_goes_on_when_it_is_due",
     ClockFast => "store::time_is_the_stores_and_answers_carry_it",
 }
 

@@ -1,5 +1,6 @@
 //! A backend with one thing wrong.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,9 +16,9 @@ use windlass_core::backend::{
 };
 use windlass_core::decide::shards::of_keys;
 use windlass_core::model::{
-    Beat, Dependency, Detail, Direction, Interest, Job, JobRef, JobsPage, JobsQuery, MAX_SHARDS,
-    NewJob, NewStep, QueueInfo, QueueName, QueueSpec, QueueStats, Rate, RepeatableKey, Seen, Step,
-    StepRecorded, Timestamp, Token, WorkerSeen,
+    Beat, Dependency, Detail, Direction, Interest, Job, JobId, JobRef, JobsPage, JobsQuery,
+    MAX_SHARDS, NewJob, NewStep, QueueInfo, QueueName, QueueSpec, QueueStats, Rate, RepeatableKey,
+    Seen, Step, StepRecorded, Timestamp, Token, WorkerSeen,
 };
 
 use super::fault::Fault;
@@ -35,6 +36,8 @@ pub(super) struct Faulty {
     leased: Mutex<Vec<Job>>,
     /// What stats answered first.
     figures: Mutex<Option<QueueStats>>,
+    /// What came with transitions.
+    pub(super) told: Mutex<BTreeMap<(JobId, u32), Step>>,
     pub(super) ledger: Ledger,
 }
 
@@ -46,11 +49,12 @@ impl Faulty {
             count: AtomicU64::new(0),
             leased: Mutex::default(),
             figures: Mutex::default(),
+            told: Mutex::default(),
             ledger: Ledger::default(),
         }
     }
 
-    fn has(&self, fault: Fault) -> bool {
+    pub(super) fn has(&self, fault: Fault) -> bool {
         self.fault == fault
     }
 
@@ -178,6 +182,11 @@ impl Backend for Faulty {
         let mut answer = self.inner.enqueue(stored).await?;
         match &mut answer {
             EnqueueAnswer::Stored { outcomes, unblocked, .. } => {
+                if self.has(Fault::VersionBeginsElsewhere) {
+                    for job in &jobs {
+                        self.touch(&JobRef { queue: job.queue.clone(), id: job.id }).await?;
+                    }
+                }
                 let mut found: Vec<_> = order.iter().zip(std::mem::take(outcomes)).collect();
                 found.sort_by_key(|(at, _)| **at);
                 *outcomes = found.into_iter().map(|(_, outcome)| outcome).collect();
@@ -311,6 +320,7 @@ impl Backend for Faulty {
             transitions.reverse();
         }
         let mut answer = self.inner.apply(transitions.clone()).await?;
+        self.tell_wrongly(&transitions, &answer.outcomes).await?;
         let (inner, outcomes) = (&*self.inner, &answer.outcomes);
         self.ledger.settled(self.fault, inner, &transitions, outcomes).await?;
         match self.fault {
@@ -461,24 +471,12 @@ impl Backend for Faulty {
         Ok(workers)
     }
 
-    async fn record_step(&self, mut step: NewStep) -> Result<StepRecorded> {
-        if self.has(Fault::StepUnderStaleLease) {
-            step.token = self.current_token(&step.job).await?.unwrap_or(step.token);
-        }
-        match self.inner.record_step(step).await? {
-            StepRecorded::Existing(_) if self.has(Fault::StepOverwritten) => {
-                Ok(StepRecorded::Recorded)
-            }
-            answer => Ok(answer),
-        }
+    async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
+        self.record_wrongly(steps).await
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {
-        let mut steps = self.inner.steps(job).await?;
-        if self.has(Fault::StepsUnsorted) {
-            steps.sort_by(|a, b| a.name.cmp(&b.name));
-        }
-        Ok(steps)
+        self.read_wrongly(job).await
     }
 
     fn watch(&self, interest: Interest) -> NoticeStream {

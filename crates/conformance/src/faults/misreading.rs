@@ -91,6 +91,7 @@ impl Faulty {
             }
             (Fault::ResultLost, Target::Ended { result, .. }) => *result = None,
             (Fault::CourseLost, _) => transition.course = None,
+            (Fault::StepsNotTold, _) => transition.steps.clear(),
             (Fault::PlaceLost, Target::Pending { place, .. }) => *place = Place::AtDue,
             (Fault::PlaceAlwaysKept, Target::Pending { place, .. }) => *place = Place::Kept,
             (Fault::NewPayloadLost, _) => transition.payload = None,

@@ -10,6 +10,7 @@ mod faulty;
 mod ledger;
 mod misreading;
 mod quiet;
+mod recording;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -343,7 +343,7 @@ impl Life {
     async fn follow(&mut self, named: Vec<Job>, follow: Follow) -> Check {
         let mut named = named;
         while let Follow::Through = follow {
-            let decided: Vec<_> = named.iter().filter_map(unblocked).collect();
+            let decided: Vec<_> = named.iter().filter_map(|job| unblocked(job, None)).collect();
             if decided.is_empty() {
                 break;
             }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use windlass_core::Backend;
 use windlass_core::backend::{
-    Again, Applied, ApplyAnswer, Ask, Clean, Dequeued, EnqueueAnswer, Enqueued, Error, Extend,
-    OverduePage, OverdueQuery, PutRepeatable, RepeatablePut, Repeatables, RepeatablesQuery,
+    Again, Applied, ApplyAnswer, Ask, BackendExt, Clean, Dequeued, EnqueueAnswer, Enqueued, Error,
+    Extend, OverduePage, OverdueQuery, PutRepeatable, RepeatablePut, Repeatables, RepeatablesQuery,
     Transition,
 };
 use windlass_core::model::{

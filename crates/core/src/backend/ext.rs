@@ -5,8 +5,14 @@ use async_trait::async_trait;
 
 use super::{Applied, Backend, Error, Result, Transition};
 use crate::decide::control::{NotPossible, Wish, control};
+use crate::decide::durable::{
+    Told, gate_of, is_open_gate, needs_dependencies, outcomes, tell, untold, without_results,
+};
 use crate::decide::unblocked;
-use crate::model::{DedupKey, Detail, Direction, Filter, Job, JobId, JobRef, JobsQuery};
+use crate::model::{
+    DedupKey, Dependency, Detail, Direction, Filter, Job, JobId, JobRef, JobsQuery, NewStep,
+    StepRecorded,
+};
 
 /// How many jobs a bulk call reads at a time.
 const PAGE: u32 = 500;
@@ -53,14 +59,26 @@ pub trait BackendExt: Backend {
         Ok(answer.outcomes)
     }
 
-    /// Decides about blocked jobs that a call has named, on down the graph.
+    /// Decides about blocked jobs that a call has named, on down the graph. The parents of
+    /// gates are told before those go (rule W2).
     ///
     /// # Errors
     /// As [`Backend::apply`].
     async fn release(&self, jobs: Vec<Job>) -> Result<()> {
         let mut jobs = jobs;
         loop {
-            let transitions: Vec<_> = jobs.iter().filter_map(unblocked).collect();
+            let mut transitions = Vec::with_capacity(jobs.len());
+            for job in &jobs {
+                let dependencies = if is_open_gate(job) || needs_dependencies(job) {
+                    Some(self.dependencies(&job.reference()).await?)
+                } else {
+                    None
+                };
+                if is_open_gate(job) {
+                    self.tell_parent(job, dependencies.as_deref().unwrap_or_default()).await?;
+                }
+                transitions.extend(unblocked(job, dependencies.as_deref()));
+            }
             if transitions.is_empty() {
                 return Ok(());
             }
@@ -71,6 +89,66 @@ pub trait BackendExt: Backend {
                 _ => None,
             }));
         }
+    }
+
+    /// Tells the parent of a gate what those came to that the gate depends on. One that has
+    /// ended needs to know nothing.
+    ///
+    /// # Errors
+    /// As [`Backend::apply`].
+    async fn tell_parent(&self, gate: &Job, dependencies: &[Dependency]) -> Result<()> {
+        let Some((parent, position)) = gate_of(gate) else {
+            return Ok(());
+        };
+        let told = Told::Results { position, outcomes: outcomes(dependencies) };
+        match self.tell(parent, vec![told]).await {
+            Err(error) if !error.kind().is_transient() => {
+                // More than the store takes in one piece; they can be read one by one.
+                let told = Told::Results { position, outcomes: without_results(dependencies) };
+                self.tell(parent, vec![told]).await.map(|_| ())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Tells a job something (rules W2 and W4), in one step with what follows from it.
+    /// Answers whether it did: a job that is not there, or has ended, is told nothing.
+    ///
+    /// # Errors
+    /// As [`Backend::apply`], and what the store refuses.
+    async fn tell(&self, job: &JobRef, told: Vec<Told>) -> Result<bool> {
+        let Some(mut seen) = self.job(job).await?.map(|seen| seen.job) else {
+            return Ok(false);
+        };
+        let named = |one: &Told| matches!(one, Told::Message { id: Some(_), .. });
+        loop {
+            let mut left = told.clone();
+            if told.iter().any(named) {
+                // Read after the job: who tells it something meanwhile raises its version.
+                left = untold(&self.steps(job).await?, &told);
+                if left.is_empty() {
+                    return Ok(true);
+                }
+            }
+            let Some(transition) = tell(&seen, left) else {
+                return Ok(false);
+            };
+            match self.apply_through(vec![transition]).await?.pop() {
+                Some(Applied::Stale(now)) => seen = *now,
+                Some(Applied::Refused(error)) => return Err(error),
+                Some(Applied::Gone) => return Ok(false),
+                Some(Applied::Applied | Applied::KeyTaken { .. }) | None => return Ok(true),
+            }
+        }
+    }
+
+    /// Records the outcome of one step, as [`Backend::record_steps`] does.
+    ///
+    /// # Errors
+    /// As [`Backend::record_steps`].
+    async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
+        let answer = self.record_steps(vec![step]).await?.pop();
+        answer.ok_or_else(|| Error::new(super::ErrorKind::Store, "a step was not answered"))
     }
 
     /// Grants an operator's wish about one job. Answers whether it changed

@@ -103,7 +103,7 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
 
     // ── enqueue ────────────────────────────────────────────────────────────
 
-    /// Stores new jobs.
+    /// Stores new jobs, with the version 1.
     ///
     /// A job whose id exists, in whatever state, is not stored
     /// ([`Enqueued::Existing`]). One whose deduplication key is taken in its
@@ -187,7 +187,8 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
     /// it is held, and counts as ended with each job that depends on it, once.
     /// A job that leaves a terminal state takes its deduplication key again,
     /// or answers [`Applied::KeyTaken`]; `finished_at`, result and
-    /// `cancel_requested` are cleared.
+    /// `cancel_requested` are cleared. Steps that come with a transition are
+    /// recorded if it is carried out; a position that is recorded stays as it is.
     ///
     /// **Atomicity** each transition alone, with all that belongs to it.
     /// **Ordering** in the order of the call; two transitions of one job see
@@ -284,11 +285,13 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
 
     // ── durable execution ──────────────────────────────────────────────────
 
-    /// Records the outcome of a step, once, under the job's current lease.
+    /// Records the outcomes of steps, each once, under its job's current lease.
     ///
-    /// **Atomicity** one step each. **Ordering** none. **Idempotency** the
-    /// first record of a position stays. **Errors** none of its own.
-    async fn record_step(&self, step: NewStep) -> Result<StepRecorded>;
+    /// **Atomicity** each one alone. **Ordering** answers in the order of the
+    /// call; two steps of one position see each other. **Idempotency** the first
+    /// record of a position stays. **Errors** none that concern one step only,
+    /// but for one that is larger than the store can hold.
+    async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>>;
 
     /// The recorded steps of a job.
     ///

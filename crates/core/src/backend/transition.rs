@@ -1,7 +1,7 @@
 //! What core has decided about a job, for a store to carry out.
 
 use crate::model::{
-    Course, DedupKey, End, Event, Job, JobId, JobRef, Lease, Payload, Timestamp, Token, When,
+    Course, DedupKey, End, Event, Job, JobId, JobRef, Lease, Payload, Step, Timestamp, Token, When,
 };
 
 use super::error::Error;
@@ -21,6 +21,9 @@ pub struct Transition {
     pub payload: Option<Payload>,
     /// Whether its expiry still counts.
     pub expiry: Expiry,
+    /// What is recorded with it, as [`Backend::record_steps`](super::Backend::record_steps)
+    /// does: the first record of a position stays. Nothing, if the job is removed.
+    pub steps: Vec<Step>,
     /// What subscribers are told.
     pub event: Event,
 }

@@ -96,15 +96,20 @@ fn promote(job: &Job) -> Result<Option<Transition>, NotPossible> {
     }
 }
 
-/// Attempts, stalls and snoozes start afresh; the history of errors stays. The
-/// old expiry does not count again: it would end the job at once.
+/// Attempts, stalls and snoozes start afresh; the history of errors stays, and so do
+/// recorded steps, from which a durable job goes on. The old expiry does not count
+/// again: it would end the job at once.
 fn retry(job: &Job) -> Result<Option<Transition>, NotPossible> {
     if !job.state.is_terminal() {
         return Err(NotPossible { state: job.state, wish: "retried", takes: "one that has ended" });
     }
     let to = Target::Pending { due: When::Now, place: Place::AtDue };
     Ok(Some(Transition {
-        course: Some(Course { errors: job.course.errors.clone(), ..Course::default() }),
+        course: Some(Course {
+            errors: job.course.errors.clone(),
+            told: job.course.told,
+            ..Course::default()
+        }),
         expiry: Expiry::Dropped,
         ..transition(job, to, Event::Retried)
     }))
@@ -165,10 +170,17 @@ mod tests {
             kind: FailureKind::Error,
             message: "no".to_owned(),
         }];
-        let course = Course { failed_attempts: 3, stalls: 2, snoozes: 1, errors: errors.clone() };
+        let course = Course {
+            failed_attempts: 3,
+            stalls: 2,
+            snoozes: 1,
+            told: 6,
+            errors: errors.clone(),
+            ..Course::default()
+        };
         let job = Job { state: State::Failed, course, ..waiting() };
         let t = control(&job, Wish::Retry).unwrap().unwrap();
-        assert_eq!(t.course, Some(Course { errors, ..Course::default() }));
+        assert_eq!(t.course, Some(Course { errors, told: 6, ..Course::default() }));
         assert_eq!(t.expiry, Expiry::Dropped);
     }
 

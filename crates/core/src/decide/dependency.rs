@@ -2,19 +2,33 @@
 //! N2 and N5).
 
 use crate::backend::{Place, Target, Transition};
-use crate::model::{End, Event, Job, OnBrokenDependency, State, When};
+use crate::model::{Dependency, End, Event, Job, OnBrokenDependency, State, When};
 
+use super::durable::{cancels, is_open_gate, needs_dependencies};
 use super::transition;
 
 /// What follows for a blocked job. `None`: it goes on waiting, or is not
 /// blocked at all.
+///
+/// How its dependencies stand has to be known where [`needs_dependencies`] says so, and of
+/// a gate, whose parent has been told of them before; without it nothing follows.
+/// [`BackendExt::release`](crate::backend::BackendExt::release) does all of that.
 #[must_use]
-pub fn unblocked(job: &Job) -> Option<Transition> {
+pub fn unblocked(job: &Job, dependencies: Option<&[Dependency]>) -> Option<Transition> {
     if job.state != State::Blocked {
         return None;
     }
+    if job.options.gate.is_some() {
+        let opens = is_open_gate(job) && dependencies.is_some();
+        return opens.then(|| transition(job, Target::Removed, Event::Removed));
+    }
     let broken = job.dependencies.broken > 0;
-    if broken && job.options.on_broken_dependency == OnBrokenDependency::Cancel {
+    let cancelled = if needs_dependencies(job) {
+        cancels(job, dependencies?)
+    } else {
+        broken && job.options.on_broken_dependency == OnBrokenDependency::Cancel
+    };
+    if cancelled {
         let to = Target::Ended { end: End::Cancelled, result: None };
         Some(transition(job, to, Event::Cancelled))
     } else if job.dependencies.open == 0 {
@@ -57,7 +71,7 @@ mod tests {
                 dependencies: Dependencies { open, broken },
                 ..waiting()
             };
-            let to = unblocked(&job).map(|t| t.to);
+            let to = unblocked(&job, None).map(|t| t.to);
             assert_eq!(to, expected, "{on_broken_dependency:?} {open} {broken}");
         }
     }
@@ -65,7 +79,7 @@ mod tests {
     #[test]
     fn a_job_that_is_not_blocked_is_left_alone() {
         for state in State::ALL.into_iter().filter(|s| *s != State::Blocked) {
-            assert_eq!(unblocked(&Job { state, ..waiting() }), None);
+            assert_eq!(unblocked(&Job { state, ..waiting() }, None), None);
         }
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::backend::{CancelRequest, Place, Target, Transition};
 use crate::model::{
     DedupKey, Event, FlowId, Job, JobId, JobKey, JobOptions, JobRef, JobType, NewDedup, NewJob,
-    Parent, PartitionKey, Payload, PriorityMode, QueueName, QueueSpec, State, Tag, Timestamp, When,
+    OnBrokenDependency, Parent, PartitionKey, Payload, PriorityMode, QueueName, QueueSpec, State,
+    Tag, Timestamp, When,
 };
 
 use super::order::order_rule;
@@ -44,6 +45,9 @@ pub struct JobRequest {
     pub tags: Vec<Tag>,
     /// What it waits for.
     pub depends_on: Vec<JobRef>,
+    /// What becomes of it when one of these does not complete (rule N2); of others, the
+    /// options say it. Where one is named twice, what cancels holds.
+    pub edges: Vec<(JobRef, OnBrokenDependency)>,
     /// The flow it belongs to.
     pub flow: Option<FlowId>,
     /// The job whose handler enqueues it.
@@ -67,6 +71,7 @@ impl JobRequest {
             partition: None,
             tags: Vec::new(),
             depends_on: Vec::new(),
+            edges: Vec::new(),
             flow: None,
             parent: None,
         }
@@ -189,6 +194,11 @@ pub fn enqueue(spec: &QueueSpec, request: JobRequest) -> Result<NewJob, InvalidJ
     if options.priority != priority {
         Arc::make_mut(&mut options).priority = priority;
     }
+    let depends_on = without_repeats(request.depends_on);
+    let others = other_edges(&depends_on, &request.edges, options.on_broken_dependency);
+    if !others.is_empty() {
+        Arc::make_mut(&mut options).other_edges = others;
+    }
     Ok(NewJob {
         id: request.key.as_ref().map_or(request.id, |key| JobId::derived(&spec.name, key)),
         queue: queue(),
@@ -209,10 +219,27 @@ pub fn enqueue(spec: &QueueSpec, request: JobRequest) -> Result<NewJob, InvalidJ
         }),
         partition: request.partition,
         tags: without_repeats(request.tags),
-        depends_on: without_repeats(request.depends_on),
+        depends_on,
         flow: request.flow,
         parent: request.parent,
     })
+}
+
+/// The places in `depends_on` of those whose policy is not that of the job.
+fn other_edges(
+    depends_on: &[JobRef],
+    edges: &[(JobRef, OnBrokenDependency)],
+    of_job: OnBrokenDependency,
+) -> Vec<u32> {
+    let mut chosen: HashMap<&JobRef, OnBrokenDependency> = HashMap::with_capacity(edges.len());
+    for (job, policy) in edges {
+        let so_far = chosen.entry(job).or_insert(*policy);
+        if *policy == OnBrokenDependency::Cancel {
+            *so_far = *policy;
+        }
+    }
+    let differs = |job: &JobRef| chosen.get(job).is_some_and(|policy| *policy != of_job);
+    (0..).zip(depends_on).filter(|(_, job)| differs(job)).map(|(place, _)| place).collect()
 }
 
 fn without_repeats<T: Clone + Eq + std::hash::Hash>(items: Vec<T>) -> Vec<T> {
@@ -329,6 +356,29 @@ mod tests {
 
     fn with_options(options: JobOptions) -> JobRequest {
         JobRequest { options: Arc::new(options), ..request() }
+    }
+
+    #[test]
+    fn each_edge_has_the_policy_that_was_chosen_for_it_or_that_of_the_job() {
+        use OnBrokenDependency::{Cancel, Run};
+        let on = |n: u8| JobRef { queue: queue(), id: JobId::from_bytes([n; 16]) };
+        let table = [
+            (Cancel, vec![], vec![]),
+            (Cancel, vec![(2, Run)], vec![1]),
+            (Cancel, vec![(1, Cancel), (3, Run)], vec![2]),
+            (Cancel, vec![(2, Run), (2, Cancel)], vec![]),
+            (Run, vec![(1, Cancel), (2, Run)], vec![0]),
+        ];
+        for (on_broken_dependency, edges, others) in table {
+            let options = JobOptions { on_broken_dependency, ..JobOptions::default() };
+            let request = JobRequest {
+                depends_on: vec![on(1), on(2), on(1), on(3)],
+                edges: edges.iter().map(|(n, policy)| (on(*n), *policy)).collect(),
+                ..with_options(options)
+            };
+            let job = enqueue(&QueueSpec::new(queue()), request).unwrap();
+            assert_eq!(job.options.other_edges, others, "{edges:?}");
+        }
     }
 
     #[test]

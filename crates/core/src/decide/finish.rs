@@ -7,6 +7,7 @@ use crate::model::{
     AttemptError, Course, End, Event, FailureKind, Job, Payload, QueueSpec, Token, When,
 };
 
+use super::durable::{Suspend, suspend};
 use super::retention::removed_at_once;
 use super::transition;
 
@@ -33,6 +34,9 @@ pub enum Outcome {
     },
     /// The handler wants to be called again later; no attempt is used.
     Snooze(When),
+    /// The handler waits for something, and gives the lease back meanwhile; no
+    /// attempt is used.
+    Suspend(Box<Suspend>),
     /// The worker hands the job back without having tried it.
     Release,
     /// The worker has no handler for this type of job.
@@ -74,6 +78,7 @@ pub fn finish(job: &Job, spec: &QueueSpec, attempt: &Attempt) -> Option<Transiti
         _ if job.cancel_requested => ended(job, spec, End::Cancelled, None),
         Outcome::Failure { kind, message, retry } => failure(job, spec, *kind, message, *retry),
         Outcome::Snooze(due) => snooze(job, spec, *due),
+        Outcome::Suspend(wish) => suspend(job, wish),
         Outcome::Release => {
             let to = Target::Pending { due: When::Now, place: Place::Kept };
             transition(job, to, Event::Released)
@@ -190,7 +195,7 @@ mod tests {
     }
 
     fn failed_before(failed_attempts: u32) -> Job {
-        let course = Course { failed_attempts, stalls: 2, snoozes: 1, errors: Vec::new() };
+        let course = Course { failed_attempts, stalls: 2, snoozes: 1, ..Course::default() };
         Job { course, ..active() }
     }
 

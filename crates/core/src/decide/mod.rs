@@ -6,6 +6,7 @@
 pub mod control;
 mod declare;
 mod dependency;
+pub mod durable;
 mod enqueue;
 mod finish;
 pub mod limit;
@@ -38,6 +39,7 @@ fn transition(job: &Job, to: Target, event: Event) -> Transition {
         course: None,
         payload: None,
         expiry: Expiry::Unchanged,
+        steps: Vec::new(),
         event,
     }
 }

@@ -8,13 +8,14 @@ use super::finish::ended;
 use super::{transition, unblocked};
 
 /// What follows for a job that a backend found overdue at `now`. `None`:
-/// nothing, it is not (any more).
+/// nothing, it is not (any more), or [`unblocked`](super::unblocked) has to see more
+/// than the job.
 #[must_use]
 pub fn overdue(job: &Job, spec: &QueueSpec, what: Overdue, now: Timestamp) -> Option<Transition> {
     match what {
         Overdue::LostLeases => lost_lease(job, spec, now),
         Overdue::Expired => expired(job, spec, now),
-        Overdue::Unblocked => unblocked(job),
+        Overdue::Unblocked => unblocked(job, None),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::name::StepName;
 use super::time::Timestamp;
 
 /// How many errors a job remembers: those of its last attempts (rule R1).
@@ -23,10 +24,42 @@ pub struct Course {
     pub stalls: u32,
     /// How often the job put itself off since then.
     pub snoozes: u32,
+    /// How often others have told the job something: what those came to that it spawned,
+    /// and messages.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub told: u32,
+    /// What the job waits for, while it is suspended (rule W2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<Awaits>,
     /// The last errors, oldest first, at most [`MAX_ERRORS`]. An operator's
     /// retry keeps them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<AttemptError>,
+}
+
+/// What wakes a suspended job before its moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Awaits {
+    /// The positions at which it is still to be told what spawned jobs came to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<u32>,
+    /// Whether the first of them wakes it, and not the last.
+    #[serde(skip_serializing_if = "is_false")]
+    pub first: bool,
+    /// The topics of which a message wakes it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<StepName>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(b: &bool) -> bool {
+    !*b
 }
 
 /// Why an attempt did not succeed.

@@ -46,6 +46,15 @@ pub struct JobsQuery {
     pub detail: Detail,
 }
 
+impl JobsQuery {
+    /// The first 500 jobs of a filter, without payloads, the first enqueued first.
+    #[must_use]
+    pub fn of(filter: Filter) -> Self {
+        let (direction, detail) = (Direction::OldestFirst, Detail::Summary);
+        Self { filter, direction, after: None, limit: 500, detail }
+    }
+}
+
 /// Which way a listing goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {

@@ -11,6 +11,7 @@ use super::payload::Payload;
 use super::progress::Progress;
 use super::state::State;
 use super::time::{Timestamp, When};
+use crate::decide::shards::own_of;
 
 /// A job as the store has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +80,13 @@ impl Job {
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.course.failed_attempts.saturating_add(1)
+    }
+
+    /// Whether this is its first lease, and nothing happened to it before but its enqueue:
+    /// there is nothing recorded of it.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        own_of(self.version).1 == 2
     }
 
     /// Whether it was ever leased.

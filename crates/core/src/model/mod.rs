@@ -19,7 +19,7 @@ pub mod step;
 pub mod time;
 pub mod worker;
 
-pub use course::{AttemptError, Course, FailureKind};
+pub use course::{AttemptError, Awaits, Course, FailureKind};
 pub use filter::{Dependency, Detail, Direction, Filter, JobsPage, JobsQuery, Seen};
 pub use id::{FlowId, JobId, JobRef, Token, WorkerId};
 pub use job::{
@@ -40,6 +40,6 @@ pub use repeatable::{JobTemplate, Missed, Overlap, Repeatable, RepeatableRecord}
 pub use retry::{Backoff, Retry};
 pub use state::{End, State};
 pub use stats::QueueStats;
-pub use step::{NewStep, Step, StepRecorded};
+pub use step::{FIRST_MESSAGE, FIRST_RESULT, NewStep, Step, StepRecorded};
 pub use time::{Clock, InvalidTimestamp, ManualClock, Timestamp, When, micros};
 pub use worker::{Beat, WorkerInfo, WorkerSeen};

@@ -63,6 +63,10 @@ pub enum Event {
     Retried,
     /// It put itself off.
     Snoozed,
+    /// It gave its lease back to wait for something (rule W2).
+    Suspended,
+    /// Others told it something: a message, or what a job came to that it spawned.
+    Told,
     /// It was handed back without having been tried.
     Released,
     /// Its lease ran out and it went back to its place.
@@ -91,6 +95,8 @@ impl fmt::Display for Event {
             Self::Failed => "failed",
             Self::Retried => "retried",
             Self::Snoozed => "snoozed",
+            Self::Suspended => "suspended",
+            Self::Told => "told",
             Self::Released => "released",
             Self::Stalled => "stalled",
             Self::Cancelled => "cancelled",

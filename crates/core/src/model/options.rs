@@ -20,6 +20,13 @@ pub struct JobOptions {
     pub timeout: Option<Duration>,
     /// What becomes of the job when a job it depends on does not complete.
     pub on_broken_dependency: OnBrokenDependency,
+    /// The dependencies, by their places in `depends_on`, that the other choice holds for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_edges: Vec<u32>,
+    /// Of a gate: the position at which its parent is told what became of those that the
+    /// gate depends on (rule W2). A gate is no job for a worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<u32>,
 }
 
 /// What becomes of a job when one of its dependencies ends in another way than
@@ -77,6 +84,8 @@ mod tests {
             },
             timeout: Some(Duration::from_secs(30)),
             on_broken_dependency: OnBrokenDependency::Run,
+            other_edges: vec![2],
+            gate: Some(7),
         };
         let stored = chosen.encode();
         assert_eq!(JobOptions::decode(stored.as_deref()).unwrap(), chosen);

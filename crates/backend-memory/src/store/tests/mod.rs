@@ -128,7 +128,7 @@ impl Bench {
         let fine = matches!(answer.outcomes[0], Applied::Applied | Applied::KeyTaken { .. });
         assert!(fine, "{answer:?}");
         for job in answer.unblocked {
-            self.apply(unblocked(&job));
+            self.apply(unblocked(&job, None));
         }
     }
 
@@ -280,7 +280,7 @@ impl Bench {
                     answer
                 {
                     for job in jobs {
-                        self.apply(unblocked(&job));
+                        self.apply(unblocked(&job, None));
                     }
                 }
             }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use windlass_core::backend::{CleanWhich, Enqueued, Refusal, RepeatablePut, RepeatablesQuery};
+use windlass_core::backend::{
+    BackendExt, CleanWhich, Enqueued, Refusal, RepeatablePut, RepeatablesQuery,
+};
 use windlass_core::decide::control::Wish;
 use windlass_core::decide::repeat::{self, Previous};
 use windlass_core::model::{
