@@ -7,16 +7,17 @@ use windlass_core::backend::{Backend, BackendExt, EnqueueAnswer, Enqueued, Notic
 use windlass_core::decide::control::Wish;
 use windlass_core::model::{
     Filter, FlowId, Interest, Job as JobRecord, JobId, JobRef, JobsPage, JobsQuery, NewJob,
-    QueueInfo, QueueName, QueueStats, Timestamp, WorkerSeen,
+    NewStep, QueueInfo, QueueName, QueueStats, StepRecorded, Timestamp, WorkerSeen,
 };
 
 use crate::batch::{Batcher, Call};
 use crate::enqueue::{Enqueue, store_all};
 use crate::error::{Error, Result};
-use crate::flow::Flow;
+use crate::flow::{Flow, FlowHandle};
 use crate::handle::JobHandle;
 use crate::job::Job;
 use crate::queue::{Queue, QueueBuilder};
+use crate::wait::{Until, wait};
 use crate::worker::WorkerBuilder;
 
 /// A store and what can be asked of it. Cloning is cheap and shares
@@ -29,6 +30,7 @@ pub struct Client {
 struct Inner {
     backend: Arc<dyn Backend>,
     enqueue: Arc<Batcher<Vec<NewJob>, Result<Stored>>>,
+    steps: Arc<Batcher<NewStep, Result<StepRecorded>>>,
 }
 
 /// What became of the jobs that one caller enqueued.
@@ -49,7 +51,9 @@ impl Client {
     pub fn new(backend: Arc<dyn Backend>) -> Self {
         let store = Arc::clone(&backend);
         let enqueue = Batcher::new(move |batch| send(Arc::clone(&store), batch).boxed());
-        Self { inner: Arc::new(Inner { backend, enqueue }) }
+        let store = Arc::clone(&backend);
+        let steps = Batcher::new(move |batch| record(Arc::clone(&store), batch).boxed());
+        Self { inner: Arc::new(Inner { backend, enqueue, steps }) }
     }
 
     /// The store itself.
@@ -136,6 +140,51 @@ impl Client {
         JobHandle::new(self.clone(), job)
     }
 
+    /// A handle on the job with this id, in whatever queue. `None`: there is none.
+    ///
+    /// It is looked for in one queue after another; whoever knows the queue should use
+    /// [`Client::handle`].
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn find(&self, id: JobId) -> Result<Option<JobHandle>> {
+        for info in self.queues().await? {
+            let of = JobRef { queue: info.spec.name, id };
+            if self.job(&of).await?.is_some() {
+                return Ok(Some(self.handle(of)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until all of these have ended, and answers with the jobs, in their order. One
+    /// subscription serves all of them.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if one of them is not there, [`Error::Store`]. A store that is away
+    /// for a while is waited for.
+    pub async fn wait_all<R: Into<JobRef>>(
+        &self,
+        jobs: impl IntoIterator<Item = R>,
+    ) -> Result<Vec<JobRecord>> {
+        let jobs: Vec<JobRef> = jobs.into_iter().map(Into::into).collect();
+        let mut ended = wait(self, &jobs, Until::All).await?;
+        Ok((0..jobs.len()).filter_map(|place| ended.remove(&place)).collect())
+    }
+
+    /// Waits until one of these has ended, and answers with its place among them and the job.
+    /// Of none at all, none ever will: `None`.
+    ///
+    /// # Errors
+    /// As [`Client::wait_all`].
+    pub async fn wait_any<R: Into<JobRef>>(
+        &self,
+        jobs: impl IntoIterator<Item = R>,
+    ) -> Result<Option<(usize, JobRecord)>> {
+        let jobs: Vec<JobRef> = jobs.into_iter().map(Into::into).collect();
+        Ok(wait(self, &jobs, Until::One).await?.into_iter().next())
+    }
+
     /// A handle on the job that a queue and a job key name (rule E3), whether
     /// it exists or not.
     ///
@@ -215,6 +264,12 @@ impl Client {
         Ok(self.backend().control_all(filter, Wish::Remove).await?)
     }
 
+    /// A handle on a flow that was enqueued, by this or another process.
+    #[must_use]
+    pub fn flow_handle(&self, id: FlowId) -> FlowHandle {
+        FlowHandle::new(self.clone(), id)
+    }
+
     /// Cancels what has not ended of a flow (rule N4).
     ///
     /// # Errors
@@ -223,11 +278,42 @@ impl Client {
         self.cancel_all(Filter { flow: Some(flow), ..Filter::default() }).await
     }
 
+    /// Records a step, together with those of other callers where there are some.
+    pub(crate) async fn record_step(&self, step: NewStep) -> Result<StepRecorded> {
+        self.inner.steps.submit(step, 1).await.unwrap_or_else(|_| Err(Error::shut_down()))
+    }
+
     /// Stores jobs, together with those of other callers where there are some.
     pub(crate) async fn store(&self, jobs: Vec<NewJob>) -> Result<Stored> {
         let weight = jobs.len();
         let answer = self.inner.enqueue.submit(jobs, weight);
         answer.await.unwrap_or_else(|_| Err(Error::shut_down()))
+    }
+}
+
+/// Records the steps of several callers in one call. Should the store refuse it because of
+/// one of them, they go one by one.
+async fn record(backend: Arc<dyn Backend>, batch: Vec<Call<NewStep, Result<StepRecorded>>>) {
+    let (steps, callers): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|call| (call.input, call.reply)).unzip();
+    let again = if steps.len() > 1 { steps.clone() } else { Vec::new() };
+    match backend.record_steps(steps).await {
+        Ok(answers) => {
+            for (answer, reply) in answers.into_iter().zip(callers) {
+                let _ = reply.send(Ok(answer));
+            }
+        }
+        Err(error) if error.kind().is_transient() || again.is_empty() => {
+            let error = Error::from(error);
+            for reply in callers {
+                let _ = reply.send(Err(error.clone()));
+            }
+        }
+        Err(_) => {
+            for (step, reply) in again.into_iter().zip(callers) {
+                let _ = reply.send(backend.record_step(step).await.map_err(Error::from));
+            }
+        }
     }
 }
 

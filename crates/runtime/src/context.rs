@@ -3,20 +3,22 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use windlass_core::model::{
-    Dependency, Job, JobId, JobRef, Lease, Payload, Progress, QueueName, QueueSpec, State, Token,
-    WorkerId,
+    Dependency, Job as JobRecord, JobId, JobRef, Lease, Payload, Progress, QueueName, QueueSpec,
+    State, Token, WorkerId,
 };
 
 use crate::client::Client;
+use crate::durable::Journal;
 use crate::error::{Error, Result};
 use crate::handle::decode_result;
+use crate::job::Job;
 use crate::worker::UnknownTypes;
 
 /// Values that a worker shares with its handlers, by type.
@@ -29,7 +31,7 @@ pub struct Context(Arc<Running>);
 
 /// A leased job in a worker's hands.
 pub(crate) struct Running {
-    pub(crate) job: Job,
+    pub(crate) job: JobRecord,
     pub(crate) lease: Lease,
     pub(crate) spec: Arc<QueueSpec>,
     pub(crate) shared: Arc<Shared>,
@@ -41,6 +43,7 @@ pub(crate) struct Running {
     progress: Mutex<Option<Progress>>,
     untold: AtomicBool,
     settled: AtomicBool,
+    journal: OnceLock<Box<Journal>>,
 }
 
 /// What all jobs of a worker have in common.
@@ -85,7 +88,7 @@ impl StopReason {
 
 impl Running {
     pub(crate) fn new(
-        job: Job,
+        job: JobRecord,
         lease: Lease,
         spec: Arc<QueueSpec>,
         shared: Arc<Shared>,
@@ -103,7 +106,18 @@ impl Running {
             stopped: Notify::new(),
             untold: AtomicBool::new(false),
             settled: AtomicBool::new(false),
+            journal: OnceLock::new(),
         }
+    }
+
+    /// What is known of its steps, if its handler has any.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.get().map(|journal| &**journal)
+    }
+
+    /// The same, for a handler that is about to have some.
+    pub(crate) fn open_journal(&self) -> &Journal {
+        self.journal.get_or_init(Box::default)
     }
 
     /// Tells the handler to stop. A weightier reason takes the place of a
@@ -172,9 +186,13 @@ impl Context {
         Self(running)
     }
 
+    pub(crate) fn running(&self) -> &Running {
+        &self.0
+    }
+
     /// The job, as it was when it was leased.
     #[must_use]
-    pub fn job(&self) -> &Job {
+    pub fn job(&self) -> &JobRecord {
         &self.0.job
     }
 
@@ -278,14 +296,37 @@ impl Context {
     /// [`Error::NotCompleted`] or [`Error::Gone`] if one did not complete,
     /// [`Error::Decode`] if one returned something else, [`Error::Store`].
     pub async fn dependency_results<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
-        let read = |dependency: Dependency| match dependency.state {
-            Some(State::Completed) => {
-                decode_result(dependency.result.as_ref().map(|result| result.as_slice()))
+        self.dependencies().await?.into_iter().map(result_of).collect()
+    }
+
+    /// What those of the jobs that this one waited for returned that are of this type, or why
+    /// they did not, in the order in which they were given.
+    ///
+    /// Each of them is looked up for its type: where all are of one type, and many,
+    /// [`Context::dependency_results`] is one question instead.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn results_of<J: Job, T: DeserializeOwned>(&self) -> Result<Vec<Result<T>>> {
+        let mut results = Vec::new();
+        for dependency in self.dependencies().await? {
+            let of = self.client().job(&dependency.job).await?;
+            if of.is_some_and(|job| job.job_type.as_str() == J::NAME) {
+                results.push(result_of(dependency));
             }
-            Some(state) => Err(Error::NotCompleted { id: dependency.job.id, state, error: None }),
-            None => Err(Error::Gone(dependency.job.id)),
-        };
-        self.dependencies().await?.into_iter().map(read).collect()
+        }
+        Ok(results)
+    }
+
+    /// What one of the jobs that this one waited for returned.
+    ///
+    /// # Errors
+    /// [`Error::NotCompleted`] or [`Error::Gone`] if it did not complete, or if this job does
+    /// not wait for it, [`Error::Decode`] if it returned something else, [`Error::Store`].
+    pub async fn result_of<T: DeserializeOwned>(&self, job: impl Into<JobRef>) -> Result<T> {
+        let job = job.into();
+        let found = self.dependencies().await?.into_iter().find(|one| one.job == job);
+        result_of(found.ok_or(Error::Gone(job.id))?)
     }
 
     /// Notes that the handler has completed the job itself, inside a
@@ -323,7 +364,7 @@ impl Context {
     pub fn completion(
         &self,
         result: Option<Payload>,
-        job: Option<&Job>,
+        job: Option<&JobRecord>,
     ) -> Result<windlass_core::backend::Transition> {
         use windlass_core::decide::{Attempt, Outcome, finish};
         let attempt = Attempt { token: self.token(), outcome: Outcome::Success { result } };
@@ -335,6 +376,17 @@ impl Context {
     #[must_use]
     pub fn reference(&self) -> JobRef {
         self.0.job.reference()
+    }
+}
+
+/// What a dependency returned.
+fn result_of<T: DeserializeOwned>(dependency: Dependency) -> Result<T> {
+    match dependency.state {
+        Some(State::Completed) => {
+            decode_result(dependency.result.as_ref().map(|result| result.as_slice()))
+        }
+        Some(state) => Err(Error::NotCompleted { id: dependency.job.id, state, error: None }),
+        None => Err(Error::Gone(dependency.job.id)),
     }
 }
 

@@ -114,6 +114,13 @@ impl<J> Enqueue<J> {
         })
     }
 
+    /// Names it, unless it has a name.
+    pub(crate) fn or_key(self, key: JobKey) -> Self {
+        self.set(|request| {
+            request.key.get_or_insert(key);
+        })
+    }
+
     /// Lets at most one live job have this key (rule E4). A second one is an
     /// error that carries the id of the first.
     pub fn dedup(self, key: impl Into<String>) -> Self {
@@ -176,6 +183,25 @@ impl<J> Enqueue<J> {
     /// Lets it wait until these jobs have completed.
     pub fn after_all<R: Into<JobRef>>(self, jobs: impl IntoIterator<Item = R>) -> Self {
         self.set(|request| request.depends_on.extend(jobs.into_iter().map(Into::into)))
+    }
+
+    /// Lets it wait until another job has ended, however it did (rule N2): if that one does
+    /// not complete, this one runs all the same.
+    pub fn after_ended(self, job: impl Into<JobRef>) -> Self {
+        self.edge(job.into(), OnBrokenDependency::Run)
+    }
+
+    /// Lets it wait until another job has completed, and cancels it if that one does not,
+    /// also where [`Enqueue::even_if_broken`] says otherwise for the others.
+    pub fn after_completed(self, job: impl Into<JobRef>) -> Self {
+        self.edge(job.into(), OnBrokenDependency::Cancel)
+    }
+
+    fn edge(self, job: JobRef, policy: OnBrokenDependency) -> Self {
+        self.set(|request| {
+            request.depends_on.push(job.clone());
+            request.edges.push((job, policy));
+        })
     }
 
     /// Lets it run even if a job that it waits for does not complete (rule

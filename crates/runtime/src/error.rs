@@ -106,6 +106,36 @@ pub enum Error {
         /// Its last error, if it had one.
         error: Option<Box<AttemptError>>,
     },
+    /// The code of a durable handler does something else than what is recorded of it (rule
+    /// W5).
+    #[error(
+        "step {position} of job {id} is recorded as {recorded}, but the code asks for {asked}; \
+         let it do what it did before, or mark the change with Durable::version"
+    )]
+    Diverged {
+        /// The job.
+        id: JobId,
+        /// Where the step stands, from 0.
+        position: u32,
+        /// What is recorded.
+        recorded: String,
+        /// What the code asks for.
+        asked: String,
+    },
+    /// A step of a durable handler failed, for good as far as its own retries go.
+    #[error("step {name:?} failed: {message}")]
+    Step {
+        /// The step.
+        name: String,
+        /// What it said.
+        message: String,
+    },
+    /// No message came in time.
+    #[error("no message {0:?} came in time")]
+    NoMessage(String),
+    /// A job that has ended takes no messages.
+    #[error("job {0} has ended and takes no messages any more")]
+    Ended(JobId),
     /// There is no such job (any more).
     #[error("there is no job {0}; it may have been cleaned")]
     Gone(JobId),
@@ -154,4 +184,4 @@ impl Error {
 }
 
 /// What this crate's methods return.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,7 +1,7 @@
 //! Flows: graphs of jobs that are enqueued together.
 
 use windlass_core::decide::OnDuplicate;
-use windlass_core::model::{FlowId, JobRef, NewJob};
+use windlass_core::model::{Filter, FlowId, Job as JobRecord, JobRef, JobsQuery, NewJob, State};
 
 use crate::client::Client;
 use crate::enqueue::{Enqueue, store_all};
@@ -28,12 +28,117 @@ pub struct Flow {
 
 /// A flow that is stored.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StoredFlow {
     /// Its id, by which its jobs can be listed and cancelled.
     pub id: FlowId,
     /// Its jobs, in the order in which they were added. Where a job key or a
     /// deduplication key was taken, the job that has it.
     pub jobs: Vec<JobRef>,
+    /// A handle on all of it.
+    pub handle: FlowHandle,
+}
+
+/// A flow seen from outside, by this or another process. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct FlowHandle {
+    client: Client,
+    id: FlowId,
+}
+
+/// How the jobs of a flow stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowStatus {
+    /// How many are in each state, indexed by [`State::code`].
+    pub jobs: [u64; 8],
+}
+
+impl FlowStatus {
+    /// How many are in this state.
+    #[must_use]
+    pub fn count(&self, state: State) -> u64 {
+        self.jobs[usize::from(state.code())]
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.jobs.iter().sum()
+    }
+
+    /// How many have not ended.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        let open = State::ALL.into_iter().filter(|state| !state.is_terminal());
+        open.map(|state| self.count(state)).sum()
+    }
+}
+
+impl FlowHandle {
+    pub(crate) fn new(client: Client, id: FlowId) -> Self {
+        Self { client, id }
+    }
+
+    /// The flow's id.
+    #[must_use]
+    pub fn id(&self) -> FlowId {
+        self.id
+    }
+
+    /// A filter for its jobs.
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        Filter { flow: Some(self.id), ..Filter::default() }
+    }
+
+    /// Its jobs as they are now, queue by queue in the order of enqueueing, without payloads.
+    ///
+    /// # Errors
+    /// [`Error::Store`](crate::Error::Store).
+    pub async fn jobs(&self) -> Result<Vec<JobRecord>> {
+        let mut all = Vec::new();
+        let mut query = JobsQuery::of(self.filter());
+        loop {
+            let page = self.client.jobs(query.clone()).await?;
+            all.extend(page.jobs);
+            if page.next.is_none() {
+                return Ok(all);
+            }
+            query.after = page.next;
+        }
+    }
+
+    /// How its jobs stand.
+    ///
+    /// # Errors
+    /// [`Error::Store`](crate::Error::Store).
+    pub async fn status(&self) -> Result<FlowStatus> {
+        let mut status = FlowStatus::default();
+        for job in self.jobs().await? {
+            status.jobs[usize::from(job.state.code())] += 1;
+        }
+        Ok(status)
+    }
+
+    /// Cancels what has not ended of it (rule N4), and answers how many jobs that were.
+    ///
+    /// # Errors
+    /// [`Error::Store`](crate::Error::Store).
+    pub async fn cancel(&self) -> Result<u64> {
+        self.client.cancel_flow(self.id).await
+    }
+
+    /// Waits until all of its jobs have ended, and answers how they stand.
+    ///
+    /// # Errors
+    /// [`Error::Gone`](crate::Error::Gone) if one of them is removed meanwhile,
+    /// [`Error::Store`](crate::Error::Store).
+    pub async fn wait(&self) -> Result<FlowStatus> {
+        let open = self.jobs().await?;
+        let open = open.iter().filter(|job| !job.state.is_terminal()).map(JobRecord::reference);
+        self.client.wait_all(open).await?;
+        self.status().await
+    }
 }
 
 impl Flow {
@@ -79,6 +184,6 @@ impl Flow {
     /// are stored then), [`Error::Store`](crate::Error::Store).
     pub async fn enqueue(self) -> Result<StoredFlow> {
         let jobs = store_all(&self.client, self.jobs).await?;
-        Ok(StoredFlow { id: self.id, jobs })
+        Ok(StoredFlow { id: self.id, jobs, handle: FlowHandle::new(self.client, self.id) })
     }
 }

@@ -3,22 +3,19 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use windlass_core::backend::BackendExt;
 use windlass_core::decide::control::Wish;
 use windlass_core::model::{
-    Dependency, Interest, Job as JobRecord, JobId, JobRef, Notice, Progress, State, Timestamp,
+    AttemptError, Dependency, Job as JobRecord, JobId, JobRef, JobType, Progress, State, Timestamp,
     When, json,
 };
 
 use crate::client::Client;
+use crate::durable::{send, value_in};
 use crate::error::{Error, Result};
-
-/// How often a waiting caller looks by itself: first soon, then less and less
-/// often. Notices make it look at once; it does not depend on them (rule Q6).
-const FIRST_LOOK: Duration = Duration::from_millis(20);
-const LAST_LOOK: Duration = Duration::from_secs(1);
+use crate::wait::{Until, wait};
 
 /// A job seen from outside, by this or another process. Cloning is cheap.
 pub struct JobHandle<J = ()> {
@@ -93,51 +90,23 @@ impl<J> JobHandle<J> {
         Ok(self.job().await?.progress)
     }
 
-    /// Waits until it has ended, and answers with the job.
+    /// What an onlooker wants to know of it.
+    ///
+    /// # Errors
+    /// As [`JobHandle::job`].
+    pub async fn status(&self) -> Result<Status> {
+        Ok(Status::of(self.job().await?))
+    }
+
+    /// Waits until it has ended, and answers with the job. Any process can, also one that was
+    /// started meanwhile; for several jobs at once see [`Client::wait_all`] and
+    /// [`Client::wait_any`].
     ///
     /// # Errors
     /// As [`JobHandle::job`]. A store that is away for a while is waited for.
     pub async fn wait(&self) -> Result<JobRecord> {
-        let mut notices = self.client.backend().watch(Interest::Jobs);
-        let mut look = FIRST_LOOK;
-        loop {
-            match self.job().await {
-                Ok(job) if job.state.is_terminal() => return Ok(job),
-                Ok(_) => {}
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(error = format!("{error:#}"), job = %self.of.id, "waiting for the store");
-                }
-                Err(error) => return Err(error),
-            }
-            let until = tokio::time::sleep(look);
-            tokio::pin!(until);
-            look = (look * 2).min(LAST_LOOK);
-            loop {
-                tokio::select! {
-                    () = &mut until => break,
-                    notice = notices.next() => match notice {
-                        Some(Notice::Job { job, .. }) if job.id != self.of.id => {}
-                        // Its own notices come too; those of its queue would
-                        // make a busy one look all the time.
-                        Some(Notice::Queue(_)) => {}
-                        // Anything at all may be nothing to this job; a busy
-                        // store says it all the time.
-                        Some(Notice::Anything) => {
-                            let soon = tokio::time::Instant::now() + FIRST_LOOK;
-                            if until.deadline() > soon {
-                                until.as_mut().reset(soon);
-                            }
-                        }
-                        Some(_) => break,
-                        // No more notices: the clock alone has to do.
-                        None => {
-                            until.as_mut().await;
-                            break;
-                        }
-                    }
-                }
-            }
-        }
+        let mut ended = wait(&self.client, std::slice::from_ref(&self.of), Until::All).await?;
+        ended.remove(&0).ok_or(Error::Gone(self.of.id))
     }
 
     /// Waits until it has ended, and answers with what it returned.
@@ -169,6 +138,44 @@ impl<J> JobHandle<J> {
     /// [`Error::Store`].
     pub async fn dependents(&self) -> Result<Vec<JobRecord>> {
         Ok(self.client.backend().dependents(&self.of).await?)
+    }
+
+    /// Sends it a message, which its handler gets by
+    /// [`Durable::receive`](crate::Durable::receive), also if it has not started yet (rule
+    /// W4). Messages of a topic come in the order in which they were sent.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if there is no such job, [`Error::Ended`] if it has ended,
+    /// [`Error::Name`], [`Error::Encode`], [`Error::Store`].
+    pub async fn send<T: Serialize + ?Sized>(
+        &self,
+        topic: impl Into<String>,
+        message: &T,
+    ) -> Result<()> {
+        send(&self.client, &self.of, topic.into(), None, message).await
+    }
+
+    /// The same for a message that is known by a name of its own: sent again under that
+    /// name, because nobody knows whether the first try succeeded, it comes once.
+    ///
+    /// # Errors
+    /// As [`JobHandle::send`].
+    pub async fn send_once<T: Serialize + ?Sized>(
+        &self,
+        topic: impl Into<String>,
+        id: impl Into<String>,
+        message: &T,
+    ) -> Result<()> {
+        send(&self.client, &self.of, topic.into(), Some(id.into()), message).await
+    }
+
+    /// The value that its handler has set last under a key, with
+    /// [`Durable::set_value`](crate::Durable::set_value).
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if it is something else, [`Error::Store`].
+    pub async fn value<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        value_in(&self.client, &self.of, key).await
     }
 
     /// Cancels it: at once if it does not run; a running one is asked to stop.
@@ -223,6 +230,45 @@ impl<J> JobHandle<J> {
 
     async fn control(&self, wish: Wish) -> Result<bool> {
         Ok(self.client.backend().control(&self.of, wish).await?)
+    }
+}
+
+/// What an onlooker wants to know of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// Its type.
+    pub job_type: JobType,
+    /// Its state.
+    pub state: State,
+    /// The attempt that runs, or would run next, counted from 1.
+    pub attempt: u32,
+    /// How far it has come, as far as it has told.
+    pub progress: Option<Progress>,
+    /// Why its last attempt failed, if one did.
+    pub error: Option<AttemptError>,
+    /// When it was enqueued.
+    pub enqueued_at: Timestamp,
+    /// The moment it may start, or could have.
+    pub due: Timestamp,
+    /// When it was last started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Status {
+    fn of(job: JobRecord) -> Self {
+        Self {
+            attempt: job.attempt(),
+            job_type: job.job_type,
+            state: job.state,
+            progress: job.progress,
+            error: job.course.errors.into_iter().next_back(),
+            enqueued_at: job.enqueued_at,
+            due: job.due,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
+        }
     }
 }
 

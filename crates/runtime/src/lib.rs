@@ -8,6 +8,7 @@
 mod batch;
 mod client;
 mod context;
+mod durable;
 mod encode;
 mod enqueue;
 mod error;
@@ -20,14 +21,16 @@ mod queue;
 mod repeat;
 mod service;
 pub mod testing;
+mod wait;
 mod worker;
 
 pub use client::Client;
 pub use context::{Context, StopReason};
+pub use durable::{Child, Children, Durable, IntoChild, Receive, StepCall};
 pub use enqueue::{Enqueue, EnqueueAll, Prepared};
 pub use error::{Error, Result};
-pub use flow::{Flow, StoredFlow};
-pub use handle::JobHandle;
+pub use flow::{Flow, FlowHandle, FlowStatus, StoredFlow};
+pub use handle::{JobHandle, Status};
 pub use handler::{Attempt, Blocking, BlockingArgs, Data, FromContext, Handler, blocking};
 pub use job::{Job, JobDefaults};
 pub use outcome::{IntoOutcome, JobError};

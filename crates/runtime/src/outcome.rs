@@ -59,6 +59,10 @@ impl JobError {
     pub(crate) fn into_outcome(self) -> Outcome {
         self.0
     }
+
+    pub(crate) fn from_outcome(outcome: Outcome) -> Self {
+        Self(outcome)
+    }
 }
 
 impl<E: fmt::Display> From<E> for JobError {

@@ -15,6 +15,7 @@ use windlass_core::model::FailureKind;
 use super::pool::Pool;
 use super::settler::{Finished, Settler};
 use crate::context::{Context, Running, StopReason};
+use crate::durable::until_suspended;
 use crate::outcome::JobError;
 use crate::service::Execution;
 
@@ -97,7 +98,8 @@ async fn supervise(
     let context = Context::new(Arc::clone(running));
     // A panic harms nothing but its own attempt: what the handler shared with
     // others is behind their own locks.
-    let call = AssertUnwindSafe(async { execution.run(context).await }).catch_unwind();
+    let call = until_suspended(running, async { execution.run(context).await });
+    let call = AssertUnwindSafe(call).catch_unwind();
     let mut call = pin!(call);
     let time_out = async {
         match running.job.options.timeout {

@@ -105,8 +105,15 @@ async fn sweep_queue(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
         loop {
             let query = OverdueQuery { queue: spec.name.clone(), what, after, limit: PAGE };
             let page = backend.overdue(query).await?;
-            let decided: Vec<_> =
-                page.jobs.iter().filter_map(|job| overdue(job, spec, what, page.now)).collect();
+            let decided: Vec<_> = match what {
+                Overdue::Unblocked => {
+                    backend.release(page.jobs).await?;
+                    Vec::new()
+                }
+                _ => {
+                    page.jobs.iter().filter_map(|job| overdue(job, spec, what, page.now)).collect()
+                }
+            };
             if !decided.is_empty() {
                 tracing::info!(queue = %spec.name, ?what, jobs = decided.len(), "taking over");
                 // Who was faster, was faster: the guard says so, and there is

@@ -5,6 +5,7 @@ mod bad_input;
 mod batching;
 mod clocks;
 mod control;
+mod durable;
 mod enqueueing;
 mod extremes;
 mod failing;

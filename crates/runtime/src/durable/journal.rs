@@ -1,0 +1,274 @@
+//! What is known of a durable job while its handler runs: what was recorded, how far the
+//! code has come, and what it waits for.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use futures_util::task::AtomicWaker;
+use tokio::sync::OnceCell;
+use windlass_core::decide::Outcome;
+use windlass_core::decide::durable::{Message, Suspend};
+use windlass_core::model::{
+    Awaits, FIRST_MESSAGE, FIRST_RESULT, JobId, Step, StepName, Timestamp, When,
+};
+
+use super::entry::{self, Kind};
+use crate::context::Running;
+use crate::error::{Error, Result};
+
+/// What is known of a durable job while its handler runs.
+#[derive(Default)]
+pub(crate) struct Journal {
+    loaded: OnceCell<()>,
+    state: Mutex<State>,
+    /// The task that runs the handler.
+    handler: AtomicWaker,
+}
+
+#[derive(Default)]
+struct State {
+    steps: BTreeMap<u32, Step>,
+    /// The position of what the code does next.
+    next: u32,
+    /// What is under way: while anything is, the job is not suspended.
+    busy: usize,
+    waits: BTreeMap<u64, Wait>,
+    wait_number: u64,
+    /// What the last failure of a step means for the job if the handler passes it on, and
+    /// how that is told.
+    failure: Option<(String, Outcome)>,
+}
+
+/// What a handler waits for.
+#[derive(Clone, Debug)]
+pub(super) struct Wait {
+    /// Until when.
+    pub(super) until: Timestamp,
+    /// What ends it before.
+    pub(super) awaits: Awaits,
+    /// What is recorded when the job is suspended for it.
+    pub(super) steps: Vec<Step>,
+}
+
+impl Journal {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what was recorded, once for each lease.
+    pub(super) async fn load(&self, running: &Running) -> Result<()> {
+        let read = || async {
+            // Of most jobs nothing is, and they need not ask.
+            if running.job.is_untouched() {
+                return Ok(());
+            }
+            let _busy = self.busy();
+            let steps = running.shared.client.backend().steps(&running.job.reference()).await?;
+            self.lock().steps.extend(steps.into_iter().map(|step| (step.position, step)));
+            Ok(())
+        };
+        self.loaded.get_or_try_init(read).await.copied()
+    }
+
+    /// The position of what the code does next.
+    pub(super) fn take_position(&self) -> u32 {
+        let mut state = self.lock();
+        let position = state.next;
+        state.next += 1;
+        position
+    }
+
+    /// The position of the next thing, without going there.
+    pub(super) fn peek_position(&self) -> u32 {
+        self.lock().next
+    }
+
+    /// What is recorded at a position.
+    pub(super) fn at(&self, position: u32) -> Option<Step> {
+        self.lock().steps.get(&position).cloned()
+    }
+
+    /// What is recorded at a position where the code does this now.
+    pub(super) fn expect(
+        &self,
+        id: JobId,
+        position: u32,
+        kind: Kind,
+        name: &StepName,
+    ) -> Result<Option<Step>> {
+        match self.at(position) {
+            Some(step) => is_the_same(id, step, kind, name).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn note(&self, step: Step) {
+        self.lock().steps.insert(step.position, step);
+    }
+
+    /// What the jobs came to that were spawned at this position, once that is known.
+    pub(super) fn results(&self, position: u32) -> Option<Step> {
+        self.at(FIRST_RESULT.saturating_add(position))
+    }
+
+    /// The position of the first message of a topic that no receive has consumed.
+    pub(super) fn next_message(&self, topic: &StepName) -> Option<u32> {
+        let state = self.lock();
+        let consumed: Vec<u32> = state
+            .steps
+            .range(..FIRST_RESULT)
+            .filter(|(_, step)| entry::kind(step) == Some(Kind::Receive))
+            .filter_map(|(_, step)| entry::read::<Option<u32>>(step).ok().flatten())
+            .collect();
+        state
+            .steps
+            .range(FIRST_MESSAGE..)
+            .find(|(position, step)| step.name == *topic && !consumed.contains(position))
+            .map(|(position, _)| *position)
+    }
+
+    /// What a message says.
+    pub(super) fn message<T: serde::de::DeserializeOwned>(&self, position: u32) -> Result<T> {
+        let step = self.at(position);
+        let stored = step.as_ref().map_or(&b"null"[..], |step| step.outcome.as_slice());
+        let message: Message<'_> =
+            serde_json::from_slice(stored).map_err(|error| entry::undecoded(&error))?;
+        serde_json::from_str(message.body.get()).map_err(|error| Error::Decode {
+            what: "message",
+            message: windlass_core::model::json::problem(&error),
+        })
+    }
+
+    /// Keeps the job from being suspended until the answer is dropped.
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.lock().busy += 1;
+        Busy(self)
+    }
+
+    /// Waits. The job is suspended as soon as its handler does nothing else, and the
+    /// handler dropped with this.
+    pub(super) async fn wait<T>(&self, wait: Wait) -> T {
+        let number = {
+            let mut state = self.lock();
+            state.wait_number += 1;
+            let number = state.wait_number;
+            state.waits.insert(number, wait);
+            number
+        };
+        let _waiting = Waiting(self, number);
+        // Somebody else's task may have come here.
+        self.handler.wake();
+        std::future::pending().await
+    }
+
+    /// What the handler asks for if it can only wait.
+    fn suspension(&self, told: u32) -> Option<Suspend> {
+        let state = self.lock();
+        if state.busy > 0 {
+            return None;
+        }
+        let until = state.waits.values().map(|wait| wait.until).min()?;
+        let mut awaits = Awaits { first: state.waits.len() > 1, ..Awaits::default() };
+        let mut steps = Vec::new();
+        for wait in state.waits.values() {
+            awaits.first |= wait.awaits.first;
+            awaits.results.extend(&wait.awaits.results);
+            awaits.topics.extend(wait.awaits.topics.iter().cloned());
+            steps.extend(wait.steps.iter().cloned());
+        }
+        Some(Suspend { until: When::At(until), awaits, told, steps })
+    }
+
+    /// Remembers what the failure of a step means for the job if the handler passes it on.
+    pub(super) fn failed(&self, told: String, means: Outcome) {
+        self.lock().failure = Some((told, means));
+    }
+
+    /// What an attempt came to, given what is known of its steps.
+    pub(crate) fn judge(&self, id: JobId, outcome: Outcome) -> Outcome {
+        let mut state = self.lock();
+        match &outcome {
+            Outcome::Failure { message, .. } => match state.failure.take() {
+                Some((told, means)) if told == *message => means,
+                _ => outcome,
+            },
+            Outcome::Success { .. } => {
+                // Whoever returns where there was more to do has done something else.
+                let left = state.steps.range(state.next..FIRST_RESULT).next();
+                left.map_or(outcome, |(position, step)| {
+                    let asked = "the end of the handler".to_owned();
+                    let error = diverged(id, *position, step, asked);
+                    crate::outcome::JobError::new(error).into_outcome()
+                })
+            }
+            _ => outcome,
+        }
+    }
+}
+
+/// A recorded step, if it is what the code does now (rule W5).
+pub(super) fn is_the_same(id: JobId, step: Step, kind: Kind, name: &StepName) -> Result<Step> {
+    if entry::kind(&step) == Some(kind) && step.name == *name {
+        return Ok(step);
+    }
+    let asked = kind.shown(name.as_str());
+    Err(diverged(id, step.position, &step, asked))
+}
+
+fn diverged(id: JobId, position: u32, step: &Step, asked: String) -> Error {
+    let recorded = match entry::kind(step) {
+        Some(kind) => kind.shown(step.name.as_str()),
+        None => format!("{:?}", step.name.as_str()),
+    };
+    Error::Diverged { id, position, recorded, asked }
+}
+
+/// Keeps a job from being suspended.
+pub(super) struct Busy<'j>(&'j Journal);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.busy -= 1;
+        let waits = !state.waits.is_empty();
+        drop(state);
+        if waits {
+            self.0.handler.wake();
+        }
+    }
+}
+
+/// Takes back that something is waited for.
+struct Waiting<'j>(&'j Journal, u64);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waits.remove(&self.1);
+    }
+}
+
+/// Runs a handler until it ends, or can only wait for what its job is to be suspended for.
+pub(crate) async fn until_suspended(
+    running: &Running,
+    run: impl Future<Output = Outcome>,
+) -> Outcome {
+    let mut run = pin!(run);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(outcome) = run.as_mut().poll(cx) {
+            return Poll::Ready(match running.journal() {
+                Some(journal) => journal.judge(running.job.id, outcome),
+                None => outcome,
+            });
+        }
+        let Some(journal) = running.journal() else { return Poll::Pending };
+        journal.handler.register(cx.waker());
+        match journal.suspension(running.job.course.told) {
+            Some(suspend) => Poll::Ready(Outcome::Suspend(Box::new(suspend))),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}

@@ -1,0 +1,354 @@
+//! Durable execution: handlers whose steps are recorded, so that a later attempt goes on
+//! where the last one was.
+//!
+//! A handler that takes a [`Durable`] runs from its beginning each time. What it did before
+//! is not done again: each call finds what was recorded at its position and answers with
+//! that. So the code in between must do the same each time, and what takes time or has
+//! effects belongs into a step.
+//!
+//! - `entry` what is recorded of each thing
+//! - `journal` what is known while the handler runs, and when its job is suspended
+//! - `step`, `children`, `messages` the things
+
+mod children;
+mod entry;
+mod journal;
+mod messages;
+mod step;
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+use windlass_core::decide::durable::UNTIL_TOLD;
+use windlass_core::model::{
+    Awaits, FIRST_RESULT, JobRef, NewStep, Step, StepName, StepRecorded, Timestamp,
+};
+
+use self::entry::Kind;
+use self::journal::{Wait, is_the_same};
+use crate::context::{Context, Running, StopReason};
+use crate::error::{Error, Result};
+use crate::handler::FromContext;
+use crate::outcome::JobError;
+use crate::worker::store_backoff;
+
+pub use self::children::{Child, Children, IntoChild};
+pub(crate) use self::journal::{Journal, until_suspended};
+pub use self::messages::Receive;
+pub(crate) use self::messages::{send, value_in};
+pub use self::step::StepCall;
+
+/// What a durable handler records and waits with. Take it as an argument; it derefs to the
+/// [`Context`].
+///
+/// ```
+/// # use std::time::Duration;
+/// # use windlass_runtime::{Durable, JobError};
+/// # struct Onboard; struct Api;
+/// # impl Api { async fn create(&self) -> Result<u64, String> { Ok(7) } }
+/// # async fn example(ctx: Durable, api: Api) -> Result<u64, JobError> {
+/// // Recorded once: a later attempt gets the recorded account.
+/// let account: u64 = ctx.step("create account", || api.create()).await?;
+/// // Holds no worker and no slot.
+/// ctx.sleep(Duration::from_secs(86_400)).await?;
+/// let approved: bool = ctx.receive("approval").timeout(Duration::from_secs(3600)).await?;
+/// # let _ = approved;
+/// # Ok(account) }
+/// ```
+///
+/// Each call has its position: the first is 0, and so on, in the order in which they are
+/// first polled. What is called in another order, or under another name, than what was
+/// recorded at its position is [`Error::Diverged`] (rule W5). Calls that are polled together
+/// (`join!`) are fine as long as none of their branches goes on to further calls; for that,
+/// spawn jobs.
+///
+/// Whoever waits here gives the lease back: the future is dropped, and the handler runs from
+/// its beginning when it is time (rule W2). That happens as soon as the handler awaits
+/// nothing but such calls and things of its own, outside any step.
+pub struct Durable {
+    context: Context,
+}
+
+impl FromContext for Durable {
+    fn from_context(context: &Context) -> Result<Self, JobError> {
+        context.running().open_journal();
+        Ok(Self { context: context.clone() })
+    }
+}
+
+impl Deref for Durable {
+    type Target = Context;
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl std::fmt::Debug for Durable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Durable").field(&self.context).finish()
+    }
+}
+
+impl Durable {
+    /// Runs something once: its first success is recorded, and a later attempt is answered
+    /// with that instead of running it again (rule W1). Between the success and its record
+    /// the process can die; so what must not happen twice should be given
+    /// [`Context::id`] and the name, to know it by.
+    ///
+    /// Awaiting the answer does it; before that, [`StepCall::retries`] and
+    /// [`StepCall::timeout`] say more. A step that fails fails the attempt if the handler
+    /// passes the error on, and for good if it is [`JobError::permanent`].
+    ///
+    /// # Errors
+    /// [`Error::Step`] if it fails, [`Error::Diverged`], [`Error::LeaseLost`],
+    /// [`Error::Encode`], [`Error::Decode`], [`Error::ResultTooLarge`], [`Error::Name`].
+    pub fn step<F>(&self, name: impl Into<String>, run: F) -> StepCall<'_, F> {
+        StepCall::new(self, name.into(), run)
+    }
+
+    /// The same for what does not suspend.
+    ///
+    /// # Errors
+    /// As [`Durable::step`].
+    pub async fn step_sync<T, E>(
+        &self,
+        name: impl Into<String>,
+        run: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<JobError>,
+    {
+        let name = name.into();
+        self.once(Kind::Step, name.clone(), async || {
+            run().map_err(|error| self.failed(&name, error.into()))
+        })
+        .await
+    }
+
+    /// Lets the job go on after so long, by the store's clock. Meanwhile it is scheduled,
+    /// and holds neither lease nor slot.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`], [`Error::Store`].
+    pub async fn sleep(&self, length: Duration) -> Result<()> {
+        self.sleep_for(|now| now.after(length)).await
+    }
+
+    /// Lets the job go on at this moment.
+    ///
+    /// # Errors
+    /// As [`Durable::sleep`].
+    pub async fn sleep_until(&self, moment: Timestamp) -> Result<()> {
+        self.sleep_for(|_| moment).await
+    }
+
+    async fn sleep_for(&self, until: impl FnOnce(Timestamp) -> Timestamp) -> Result<()> {
+        let (journal, name) = (self.journal(), step_name("sleep")?);
+        let position = journal.take_position();
+        journal.load(self.running()).await?;
+        let (moment, steps) = match journal.expect(self.id(), position, Kind::Sleep, &name)? {
+            Some(step) => (entry::read(&step)?, Vec::new()),
+            None => {
+                let _busy = journal.busy();
+                let moment = until(self.client().backend().now().await?);
+                let outcome = entry::write(Kind::Sleep, &moment)?;
+                (moment, vec![Step { position, name, outcome }])
+            }
+        };
+        // The moment of the lease: nobody has to look at a clock again.
+        if moment <= self.leased_at() {
+            for step in steps {
+                self.record(step).await?;
+            }
+            return Ok(());
+        }
+        journal.wait(Wait { until: moment, awaits: Awaits::default(), steps }).await
+    }
+
+    /// The store's time, the same in every attempt.
+    ///
+    /// # Errors
+    /// As [`Durable::step`].
+    pub async fn now(&self) -> Result<Timestamp> {
+        self.once(Kind::Now, "now", async || Ok(self.client().backend().now().await?)).await
+    }
+
+    /// A random number, the same in every attempt.
+    ///
+    /// # Errors
+    /// As [`Durable::step`].
+    pub async fn random(&self) -> Result<u64> {
+        self.once(Kind::Random, "random", async || Ok(Uuid::new_v4().as_u64_pair().1)).await
+    }
+
+    /// Which version of a change this job runs. The first time it comes here, that is
+    /// `latest`, and stays so for this job. One that was past this place before the change
+    /// was made has no record of it, and gets 0.
+    ///
+    /// That is how code is changed while jobs are in flight: put the new code behind
+    /// `if ctx.version("a name for the change", 1).await? >= 1`, the old one into the `else`,
+    /// and remove the latter when no job of before is left.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`], [`Error::Store`].
+    pub async fn version(&self, change: impl Into<String>, latest: u32) -> Result<u32> {
+        let (journal, name) = (self.journal(), step_name(change)?);
+        journal.load(self.running()).await?;
+        let position = journal.peek_position();
+        if let Some(step) = journal.at(position)
+            && is_the_same(self.id(), step, Kind::Version, &name).is_err()
+        {
+            return Ok(0);
+        }
+        self.once(Kind::Version, name.as_str(), async || Ok(latest)).await
+    }
+
+    /// Does something once: answers with what is recorded at this position, or does it and
+    /// records what came of it.
+    async fn once<T: Serialize + DeserializeOwned>(
+        &self,
+        kind: Kind,
+        name: impl Into<String>,
+        run: impl AsyncFnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let journal = self.journal();
+        let position = journal.take_position();
+        let name = step_name(name)?;
+        journal.load(self.running()).await?;
+        if let Some(step) = journal.expect(self.id(), position, kind, &name)? {
+            return entry::read(&step);
+        }
+        let _busy = journal.busy();
+        let value = run().await?;
+        let outcome = entry::write(kind, &value)?;
+        self.record(Step { position, name, outcome }).await?;
+        Ok(value)
+    }
+
+    /// Records a step under the lease, whatever it takes: it has been done. A store that is
+    /// away is waited for; if the lease is lost meanwhile, the handler is dropped.
+    async fn record(&self, step: Step) -> Result<()> {
+        let (size, max) = (step.outcome.len(), self.running().spec.max_payload);
+        if size > max {
+            return Err(Error::ResultTooLarge { size, max });
+        }
+        if step.position >= FIRST_RESULT {
+            return Err(Error::Endless(step.position as usize));
+        }
+        let journal = self.journal();
+        let _busy = journal.busy();
+        let mut failures = 0;
+        let answer = loop {
+            let new = NewStep {
+                job: self.reference(),
+                token: self.token(),
+                position: step.position,
+                name: step.name.clone(),
+                outcome: step.outcome.clone(),
+            };
+            match self.client().record_step(new).await {
+                Err(error) if error.is_transient() => {
+                    failures += 1;
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "a step is recorded after a while"
+                    );
+                    tokio::time::sleep(store_backoff(failures)).await;
+                }
+                answer => break answer?,
+            }
+        };
+        match answer {
+            StepRecorded::Recorded => {}
+            // A first try whose answer was lost, unless the code is another one by now.
+            StepRecorded::Existing(existing) => {
+                let kind = entry::kind(&step);
+                let kind = kind.ok_or_else(|| Error::LeaseLost(self.id()))?;
+                is_the_same(self.id(), existing, kind, &step.name)?;
+            }
+            StepRecorded::StaleLease => {
+                self.running().stop(StopReason::LeaseLost);
+                return Err(Error::LeaseLost(self.id()));
+            }
+        }
+        journal.note(step);
+        Ok(())
+    }
+
+    /// What the failure of a step is for the handler, and for the job if it is passed on.
+    fn failed(&self, name: &str, error: JobError) -> Error {
+        use windlass_core::decide::Outcome;
+        let outcome = error.into_outcome();
+        let said = match &outcome {
+            Outcome::Failure { message, .. } => message.clone(),
+            Outcome::Snooze(_) => "it wants to be called again later".to_owned(),
+            _ => "it did not come to an end".to_owned(),
+        };
+        let error = Error::Step { name: name.to_owned(), message: said };
+        let told = format!("{error:#}");
+        let means = match outcome {
+            Outcome::Failure { kind, retry, .. } => {
+                Outcome::Failure { kind, message: told.clone(), retry }
+            }
+            other => other,
+        };
+        self.journal().failed(told, means);
+        error
+    }
+
+    fn running(&self) -> &Running {
+        self.context.running()
+    }
+
+    fn journal(&self) -> &Journal {
+        self.running().open_journal()
+    }
+
+    /// When this attempt began, by the store's clock.
+    fn leased_at(&self) -> Timestamp {
+        self.job().started_at.unwrap_or(self.job().due)
+    }
+
+    /// A moment at which something else will have happened.
+    fn in_the_far_future(&self) -> Timestamp {
+        self.leased_at().after(UNTIL_TOLD)
+    }
+
+    /// Sets a value that others can read by its key, while this job is there: with
+    /// [`JobHandle::value`](crate::JobHandle::value). The last one counts.
+    ///
+    /// # Errors
+    /// As [`Durable::step`].
+    pub async fn set_value<T: Serialize + ?Sized>(
+        &self,
+        key: impl Into<String>,
+        value: &T,
+    ) -> Result<()> {
+        let value = serde_json::to_value(value).map_err(|error| Error::Encode {
+            what: "value",
+            message: windlass_core::model::json::problem(&error),
+        })?;
+        self.once(Kind::Value, key, async || Ok(value)).await.map(|_| ())
+    }
+
+    /// A value that a job has set, as it was when this job asked first.
+    ///
+    /// # Errors
+    /// As [`Durable::step`].
+    pub async fn value<T: Serialize + DeserializeOwned>(
+        &self,
+        of: impl Into<JobRef>,
+        key: impl Into<String>,
+    ) -> Result<Option<T>> {
+        let (of, key) = (of.into(), key.into());
+        self.once(Kind::Read, key.clone(), async || value_in(self.client(), &of, &key).await).await
+    }
+}
+
+fn step_name(name: impl Into<String>) -> Result<StepName> {
+    Ok(StepName::new(name.into())?)
+}

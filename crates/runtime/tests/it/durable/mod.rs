@@ -1,0 +1,56 @@
+//! Handlers whose steps are recorded (rules W1 to W5).
+
+mod children;
+mod messages;
+mod replay;
+mod steps;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use windlass_runtime::testing::Kit;
+use windlass_runtime::{Handler, JobError, Queue};
+
+use crate::support::{Number, store};
+
+/// What handlers have done, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn add(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    /// The same, as a step.
+    pub(crate) fn done(&self, what: &str) -> Result<(), JobError> {
+        self.add(what);
+        Ok(())
+    }
+
+    /// What was done since the last time.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A kit with a queue.
+pub(crate) async fn kit() -> (Kit, Queue) {
+    let (client, clock) = store();
+    let queue = client.queue("q").declare().await.unwrap();
+    (Kit::new(client.backend().clone(), clock), queue)
+}
+
+/// Runs numbers with this handler until nothing is ready, and answers how many attempts
+/// that were.
+pub(crate) async fn drain<A, H>(kit: &Kit, queue: &Queue, handler: H) -> usize
+where
+    A: 'static,
+    H: Handler<Number, A>,
+{
+    kit.drain(|worker| worker.queue(queue).handle(handler)).await.unwrap()
+}
+
+pub(crate) const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
