@@ -14,8 +14,10 @@ chapters! {
     limits = "limits.md";
     schedules = "schedules.md";
     failure = "failure.md";
+    durable = "durable.md";
     growing = "growing.md";
     testing = "testing.md";
     backend = "backend.md";
     promises = "promises.md";
+    coming = "coming.md";
 }
