@@ -91,6 +91,6 @@ passed_on! {
     dependencies(job: &JobRef) -> Vec<Dependency>;
     beat(beat: Beat) -> ();
     workers() -> Vec<WorkerSeen>;
-    record_step(step: NewStep) -> StepRecorded;
+    record_steps(steps: Vec<NewStep>) -> Vec<StepRecorded>;
     steps(job: &JobRef) -> Vec<Step>;
 }

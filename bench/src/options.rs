@@ -98,6 +98,11 @@ pub(crate) enum Workload {
     Limits,
     /// Drains a partitioned queue.
     Partitions,
+    /// Runs durable jobs of five steps each that are there already.
+    Steps,
+    /// Stores and runs a flow: one job, `--jobs` that wait for it, and one that waits for
+    /// all of these.
+    Flow,
     /// Drains with 1, 2, 4 and 8 worker processes.
     Processes,
     /// A producer of 50,000 jobs a second beside a worker, while a snapshot from

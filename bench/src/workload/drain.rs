@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tokio::sync::Notify;
-use windlass::{Data, Queue, QueueBuilder, RunningWorker};
+use windlass::{Data, Queue, QueueBuilder, RunningWorker, WorkerBuilder};
 
 use crate::job::Noop;
 use crate::meter::Meter;
@@ -91,11 +91,19 @@ pub(crate) async fn drain(
     queue: &Queue,
     jobs: usize,
 ) -> Result<(Duration, u64)> {
+    drain_with(store, jobs, store.worker(options, queue).handle(handle)).await
+}
+
+/// The same with any worker, whose handler counts its calls.
+pub(crate) async fn drain_with(
+    store: &Store,
+    jobs: usize,
+    worker: WorkerBuilder,
+) -> Result<(Duration, u64)> {
     let tally = Arc::new(Tally::new(jobs));
     let before = store.calls();
     let begun = Instant::now();
-    let worker =
-        store.worker(options, queue).data(Arc::clone(&tally)).handle(handle).start().await?;
+    let worker = worker.data(Arc::clone(&tally)).start().await?;
     tally.reached().await?;
     settled(&worker).await;
     let took = begun.elapsed();
@@ -148,7 +156,7 @@ pub(crate) async fn load(options: &Options) -> Result<()> {
     fill(options, &queue).await
 }
 
-async fn fill(options: &Options, queue: &Queue) -> Result<()> {
+pub(crate) async fn fill(options: &Options, queue: &Queue) -> Result<()> {
     for batch in batches(options, options.jobs) {
         queue.enqueue_all(batch).await?;
     }

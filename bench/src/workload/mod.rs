@@ -2,6 +2,7 @@
 
 mod backlog;
 mod drain;
+mod durable;
 mod enqueue;
 mod floor;
 mod latency;
@@ -23,6 +24,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         Workload::Drain => drain::run(options, |queue| queue).await,
         Workload::Limits => drain::limits(options).await,
         Workload::Partitions => drain::partitions(options).await,
+        Workload::Steps => durable::steps(options).await,
+        Workload::Flow => durable::flow(options).await,
         Workload::Latency => latency::run(options).await,
         Workload::Steady => steady::run(options).await,
         Workload::Backlog => backlog::run(options).await,

@@ -184,4 +184,4 @@ impl Error {
 }
 
 /// What this crate's methods return.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,7 +1,10 @@
 -- In:  as enqueue_plain, and for each job its deduplication key with its hold and
---      its latest moment (both as lengths of time); what the jobs depend on, each
---      with the number of the job; their parents, likewise; whether keys may be
---      locked ahead.
+--      its latest moment (both as lengths of time); the number of the last job before
+--      it in the batch with the same id, and of that with the same key; what the jobs
+--      depend on, each with the number of the job, and with that of the last job of
+--      the batch that it may be; from which place on each job's own are in these
+--      lists (and behind the last job, where they end); their parents, as the
+--      dependencies; whether keys may be locked ahead.
 -- Out: a row with facts = [0, now]; one with [1, job, what] for each job that is
 --      not stored: what 4, it exists; 5, its deduplication key is taken by the job
 --      of the row; 6, it is held until the row's moment by the job with the row's
@@ -10,15 +13,17 @@
 --      no such queue; 2, that dependency does not exist; 3, the parent's lease is
 --      not the current one; 4, the id is taken in another queue.
 -- Why: jobs that ask about others, one by one: each may change what the next one
---      finds. All is checked before anything is written.
+--      finds. All is checked before anything is written. What a batch has of its own
+--      is found by its number: 10,000 jobs that depend on one another are as many
+--      steps, and not as many times as many.
 CREATE FUNCTION windlass.enqueue(
     _clock bigint, _names text[], _which int[], _ids uuid[], _types text[], _payloads bytea[],
     _options bytea[], _bases bigint[], _aged bool[], _after bigint[], _at bigint[], _flags int[],
     _partitions text[], _expire_after bigint[], _expire_at bigint[], _rare text[],
     _label_of int[], _label_kinds smallint[], _labels text[],
-    _keys text[], _holds bigint[], _latest bigint[],
-    _needer int[], _needed_in text[], _needed uuid[],
-    _child int[], _parent_in text[], _parent uuid[], _parent_token bigint[], _lock_ahead bool
+    _keys text[], _holds bigint[], _latest bigint[], _twin int[], _key_twin int[],
+    _needer int[], _needed_in text[], _needed uuid[], _inside int[],
+    _needs_from int[], _child int[], _parent_in text[], _parent uuid[], _parent_token bigint[], _lock_ahead bool
 ) RETURNS SETOF windlass.answer LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
@@ -32,17 +37,22 @@ DECLARE
     d record;
     held record;
     job windlass.jobs;
-    other record;
+    other int;
     holder windlass.dedup;
-    new_ids uuid[] := '{}';
-    new_keys text[] := '{}';
-    stored_at int[] := '{}';
-    stored_seqs bigint[] := '{}';
+    twin int;
+    -- By number: whether a job is new, its seq once it is stored, and of each
+    -- dependency which job of the batch it is.
+    fresh bool[] := array_fill(false, array[cardinality(_ids)]);
+    seqs bigint[] := array_fill(NULL::bigint, array[cardinality(_ids)]);
+    within int[] := array_fill(NULL::int, array[cardinality(_needed)]);
+    -- By number: whether it depends on a job of before.
+    outside bool[] := array_fill(false, array[cardinality(_ids)]);
     waiting_seqs bigint[] := '{}';
     stand int;
     open_count int;
     broken_count int;
     is_open bool;
+    has_needs bool;
     held_until bigint;
 BEGIN
     queues := windlass.queue_numbers(_names);
@@ -64,15 +74,21 @@ BEGIN
 
     -- Which of them will be stored, and whether these may be.
     FOR n IN
-        SELECT u.at, u.id, u.key, queues[coalesce(_which[u.at], 1)] AS queue
-        FROM unnest(_ids, _keys) WITH ORDINALITY AS u(id, key, at) ORDER BY u.at
+        SELECT u.at, u.id, u.key, u.twin, u.key_twin,
+               queues[coalesce(_which[u.at], 1)] AS queue
+        FROM unnest(_ids, _keys, _twin, _key_twin)
+            WITH ORDINALITY AS u(id, key, twin, key_twin, at) ORDER BY u.at
     LOOP
         SELECT j.queue INTO other FROM windlass.jobs j WHERE j.id = n.id;
-        IF NOT FOUND AND n.id = ANY (new_ids) THEN
-            SELECT queues[coalesce(_which[array_position(_ids, n.id)], 1)] AS queue INTO other;
-        END IF;
-        IF other.queue IS NOT NULL THEN
-            IF other.queue <> n.queue THEN
+        twin := n.twin;
+        WHILE other IS NULL AND twin IS NOT NULL LOOP
+            IF fresh[twin] THEN
+                other := queues[coalesce(_which[twin], 1)];
+            END IF;
+            twin := _twin[twin];
+        END LOOP;
+        IF other IS NOT NULL THEN
+            IF other <> n.queue THEN
                 answer.facts := array[2, n.at - 1, 4];
                 RETURN NEXT answer;
                 RETURN;
@@ -80,30 +96,38 @@ BEGIN
             CONTINUE;
         END IF;
         IF n.key IS NOT NULL THEN
-            CONTINUE WHEN n.queue || '/' || n.key = ANY (new_keys);
+            twin := n.key_twin;
+            WHILE twin IS NOT NULL AND NOT fresh[twin] LOOP
+                twin := _key_twin[twin];
+            END LOOP;
+            CONTINUE WHEN twin IS NOT NULL;
             CONTINUE WHEN EXISTS (
                 SELECT 1 FROM windlass.dedup t WHERE t.queue = n.queue AND t.dedup_key = n.key
                     AND (t.live OR t.held_until > now));
-            new_keys := new_keys || (n.queue || '/' || n.key);
         END IF;
-        new_ids := new_ids || n.id;
-        stored_at := stored_at || n.at::int;
+        fresh[n.at] := true;
     END LOOP;
     FOR n IN
-        SELECT w.of, w.what, w.which, w.name, w.id, w.token FROM (
-            SELECT u.of, 0 AS what, u.at AS which, u.name, u.id, NULL::bigint AS token
-            FROM unnest(_needer, _needed_in, _needed) WITH ORDINALITY AS u(of, name, id, at)
+        SELECT w.of, w.what, w.which, w.name, w.id, w.token, w.inside FROM (
+            SELECT u.of, 0 AS what, u.at AS which, u.name, u.id, NULL::bigint AS token, u.inside
+            FROM unnest(_needer, _needed_in, _needed, _inside)
+                WITH ORDINALITY AS u(of, name, id, inside, at)
             UNION ALL
-            SELECT u.of, 1, u.at, u.name, u.id, u.token
+            SELECT u.of, 1, u.at, u.name, u.id, u.token, NULL
             FROM unnest(_child, _parent_in, _parent, _parent_token) WITH ORDINALITY
                 AS u(of, name, id, token, at)
-        ) AS w WHERE w.of = ANY (stored_at) ORDER BY w.of, w.what, w.which
+        ) AS w WHERE fresh[w.of] ORDER BY w.of, w.what, w.which
     LOOP
         IF n.what = 0 THEN
-            PERFORM 1 FROM windlass.queues q WHERE q.name = n.name AND (
-                EXISTS (SELECT 1 FROM windlass.jobs j WHERE j.id = n.id AND j.queue + 0 = q.id)
-                OR n.id = ANY (new_ids)
-                    AND queues[coalesce(_which[array_position(_ids, n.id)], 1)] = q.id);
+            twin := n.inside;
+            WHILE twin IS NOT NULL AND NOT fresh[twin] LOOP
+                twin := _twin[twin];
+            END LOOP;
+            within[n.which] := twin;
+            CONTINUE WHEN twin IS NOT NULL;
+            outside[n.of] := true;
+            PERFORM 1 FROM windlass.queues q WHERE q.name = n.name AND
+                EXISTS (SELECT 1 FROM windlass.jobs j WHERE j.id = n.id AND j.queue + 0 = q.id);
             IF NOT FOUND THEN
                 answer.facts := array[2, n.of - 1, 2, n.which - 1];
                 RETURN NEXT answer;
@@ -124,7 +148,6 @@ BEGIN
 
     answer.facts := array[0, now];
     RETURN NEXT answer;
-    stored_at := '{}';
     FOR n IN
         SELECT u.*, queues[coalesce(u.which, 1)] AS queue
         FROM unnest(_which, _flags, _ids, _types, _payloads, _options, _bases, _aged, _after, _at,
@@ -136,10 +159,12 @@ BEGIN
     LOOP
         answer := blank;
         answer.facts := array[1, n.at - 1, 4];
-        SELECT j.queue INTO other FROM windlass.jobs j WHERE j.id = n.id;
-        IF FOUND THEN
-            RETURN NEXT answer;
-            CONTINUE;
+        IF NOT fresh[n.at] THEN
+            PERFORM 1 FROM windlass.jobs j WHERE j.id = n.id;
+            IF FOUND THEN
+                RETURN NEXT answer;
+                CONTINUE;
+            END IF;
         END IF;
         held_until := windlass.later(now, n.hold);
         IF n.key IS NOT NULL THEN
@@ -149,6 +174,9 @@ BEGIN
             SET job = excluded.job, live = true, held_until = excluded.held_until
             WHERE NOT t.live AND (t.held_until IS NULL OR t.held_until <= now);
             IF NOT FOUND THEN
+                IF fresh[n.at] AND n.at = ANY (within) THEN
+                    RAISE EXCEPTION 'a dependency is somebody else''s by now' USING ERRCODE = '40001';
+                END IF;
                 SELECT * INTO holder FROM windlass.dedup t
                 WHERE t.queue = n.queue AND t.dedup_key = n.key;
                 IF holder.live THEN
@@ -173,13 +201,19 @@ BEGIN
         now := greatest(now, windlass.clock(_clock));
         open_count := 0;
         broken_count := 0;
-        IF n.at = ANY (_needer) THEN
-            stand := 0;
+        has_needs := coalesce(_needs_from[n.at + 1] > _needs_from[n.at], false);
+        IF has_needs THEN
+            open_count := _needs_from[n.at + 1] - _needs_from[n.at];
+        END IF;
+        -- Those of this batch are nobody else's yet, and have not ended.
+        IF outside[n.at] THEN
+            open_count := 0;
             -- In the order in which everybody holds several jobs.
             FOR d IN
-                SELECT u.id, j.queue, j.seq FROM unnest(_needer, _needed) AS u(of, id)
-                LEFT JOIN windlass.jobs j ON j.id = u.id
-                WHERE u.of = n.at ORDER BY j.seq
+                SELECT j.queue, j.seq
+                FROM generate_series(_needs_from[n.at], _needs_from[n.at + 1] - 1) AS i
+                LEFT JOIN windlass.jobs j ON within[i] IS NULL AND j.id = _needed[i]
+                ORDER BY j.seq
             LOOP
                 IF d.seq IS NULL THEN
                     open_count := open_count + 1;
@@ -214,7 +248,7 @@ BEGIN
         job.dedup_held := held_until;
         job.dedup_latest := windlass.later(now, n.latest);
         job.rare := n.rare;
-        IF n.at = ANY (_needer) THEN
+        IF has_needs THEN
             job.lane := 0;
             job.open := open_count;
             job.broken := broken_count;
@@ -235,30 +269,36 @@ BEGIN
             stand := windlass.arrive(job, now);
         END IF;
         PERFORM windlass.note(job, NULL, stand);
-        IF job.flags & 128 <> 0 THEN
-            INSERT INTO windlass.labels
-            SELECT l.kind, l.label, job.seq, job.queue
-            FROM unnest(_label_of, _label_kinds, _labels) AS l(of, kind, label)
-            WHERE l.of = n.at;
-        END IF;
-        stored_at := stored_at || n.at::int;
-        stored_seqs := stored_seqs || job.seq;
+        seqs[n.at] := job.seq;
     END LOOP;
 
-    -- Both sides of what depends on what, now that all of it is stored.
+    INSERT INTO windlass.labels
+    SELECT l.kind, l.label, seqs[l.of], queues[coalesce(_which[l.of], 1)]
+    FROM unnest(_label_of, _label_kinds, _labels) AS l(of, kind, label)
+    WHERE seqs[l.of] IS NOT NULL;
+    -- Both sides of what depends on what, now that all of it is stored: first within the
+    -- batch, then with jobs of before.
+    INSERT INTO windlass.dependencies
+    SELECT seqs[u.of], queues[coalesce(_which[u.of], 1)], u.at - _needs_from[u.of],
+           queues[coalesce(_which[within[u.at]], 1)], seqs[within[u.at]], u.id, true
+    FROM unnest(_needer, _needed) WITH ORDINALITY AS u(of, id, at)
+    WHERE seqs[u.of] IS NOT NULL AND within[u.at] IS NOT NULL;
+    UPDATE windlass.jobs j SET flags = j.flags | 16, version = j.version + 1
+    FROM (SELECT DISTINCT within[u.at] AS of
+          FROM unnest(_needer) WITH ORDINALITY AS u(of, at)
+          WHERE seqs[u.of] IS NOT NULL AND within[u.at] IS NOT NULL) AS needed
+    WHERE j.queue = queues[coalesce(_which[needed.of], 1)] AND j.seq = seqs[needed.of];
     FOR d IN
-        SELECT u.of, u.at, u.id, j.queue, j.seq,
-               row_number() OVER (PARTITION BY u.of ORDER BY u.at) - 1 AS position,
-               stored_seqs[array_position(stored_at, u.of)] AS dependent,
-               queues[coalesce(_which[u.of], 1)] AS dependent_in
+        SELECT u.of, u.at, u.id, j.queue, j.seq
         FROM unnest(_needer, _needed) WITH ORDINALITY AS u(of, id, at)
         JOIN windlass.jobs j ON j.id = u.id
-        WHERE u.of = ANY (stored_at) ORDER BY j.seq, u.at
+        WHERE seqs[u.of] IS NOT NULL AND within[u.at] IS NULL ORDER BY j.seq, u.at
     LOOP
         SELECT * INTO held FROM windlass.hold(d.queue, d.seq);
         is_open := held.stand NOT BETWEEN 4 AND 7;
         INSERT INTO windlass.dependencies
-        VALUES (d.dependent, d.dependent_in, d.position, d.queue, d.seq, d.id, is_open);
+        VALUES (seqs[d.of], queues[coalesce(_which[d.of], 1)], d.at - _needs_from[d.of],
+                d.queue, d.seq, d.id, is_open);
         IF (held.job).flags & 16 = 0 THEN
             -- A decision that was made before somebody depended on the job must
             -- turn out stale.

@@ -357,15 +357,24 @@ pub(super) fn parent_label(parent: &JobRef) -> String {
     format!("{}/{}", parent.queue, parent.id)
 }
 
+/// The place in a list, as the server counts.
+fn place(at: usize) -> i32 {
+    i32::try_from(at + 1).unwrap_or(i32::MAX)
+}
+
 /// What jobs ask about others.
 #[derive(Default)]
 struct Others<'j> {
     keys: Vec<Option<&'j str>>,
     holds: Vec<Option<i64>>,
     latest: Vec<Option<i64>>,
+    twin: Vec<Option<i32>>,
+    key_twin: Vec<Option<i32>>,
     needer: Vec<i32>,
     needed_in: Vec<&'j str>,
     needed: Vec<Uuid>,
+    inside: Vec<Option<i32>>,
+    needs_from: Vec<i32>,
     child: Vec<i32>,
     parent_in: Vec<&'j str>,
     parent: Vec<Uuid>,
@@ -375,8 +384,17 @@ struct Others<'j> {
 impl<'j> Others<'j> {
     fn of(jobs: &'j [NewJob]) -> Self {
         let mut others = Self::default();
+        // The last job so far with an id, and with a key.
+        let (mut ids, mut keys) = (HashMap::new(), HashMap::new());
         for (number, job) in (1..).zip(jobs) {
             let dedup = job.dedup.as_ref();
+            others.twin.push(ids.insert(job.id, number));
+            let key = dedup.map(|dedup| (&job.queue, &dedup.key));
+            others.key_twin.push(key.and_then(|key| keys.insert(key, number)));
+        }
+        for (number, job) in (1_i32..).zip(jobs) {
+            let dedup = job.dedup.as_ref();
+            others.needs_from.push(place(others.needed.len()));
             others.keys.push(dedup.map(|dedup| dedup.key.as_str()));
             others.holds.push(dedup.and_then(|dedup| dedup.hold).map(micros));
             others.latest.push(dedup.and_then(|dedup| dedup.latest).map(micros));
@@ -384,6 +402,11 @@ impl<'j> Others<'j> {
                 others.needer.push(number);
                 others.needed_in.push(needed.queue.as_str());
                 others.needed.push(uuid(needed.id.as_bytes()));
+                let inside = ids.get(&needed.id).copied();
+                let is_there = |number: &i32| {
+                    usize::try_from(*number - 1).is_ok_and(|at| jobs[at].queue == needed.queue)
+                };
+                others.inside.push(inside.filter(is_there));
             }
             if let Some(parent) = &job.parent {
                 others.child.push(number);
@@ -392,6 +415,7 @@ impl<'j> Others<'j> {
                 others.parent_token.push(signed(parent.token.0));
             }
         }
+        others.needs_from.push(place(others.needed.len()));
         others
     }
 
@@ -399,9 +423,13 @@ impl<'j> Others<'j> {
         arguments.add(self.keys)?;
         arguments.add(self.holds)?;
         arguments.add(self.latest)?;
+        arguments.add(unless_empty(self.twin))?;
+        arguments.add(unless_empty(self.key_twin))?;
         arguments.add(self.needer)?;
         arguments.add(self.needed_in)?;
         arguments.add(self.needed)?;
+        arguments.add(unless_empty(self.inside))?;
+        arguments.add(self.needs_from)?;
         arguments.add(self.child)?;
         arguments.add(self.parent_in)?;
         arguments.add(self.parent)?;

@@ -73,7 +73,7 @@ pub struct Durable {
 }
 
 impl FromContext for Durable {
-    fn from_context(context: &Context) -> Result<Self, JobError> {
+    fn from_context(context: &Context) -> std::result::Result<Self, JobError> {
         context.running().open_journal();
         Ok(Self { context: context.clone() })
     }
@@ -116,7 +116,7 @@ impl Durable {
     pub async fn step_sync<T, E>(
         &self,
         name: impl Into<String>,
-        run: impl FnOnce() -> Result<T, E>,
+        run: impl FnOnce() -> std::result::Result<T, E>,
     ) -> Result<T>
     where
         T: Serialize + DeserializeOwned,

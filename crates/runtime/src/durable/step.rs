@@ -59,7 +59,7 @@ impl<'d, F> StepCall<'d, F> {
 impl<'d, F, Run, T, E> IntoFuture for StepCall<'d, F>
 where
     F: FnMut() -> Run + Send + 'd,
-    Run: Future<Output = Result<T, E>> + Send,
+    Run: Future<Output = std::result::Result<T, E>> + Send,
     T: Serialize + DeserializeOwned + Send,
     E: Into<JobError>,
 {
@@ -78,7 +78,7 @@ impl<F> StepCall<'_, F> {
     async fn tries<Run, T, E>(&mut self) -> Result<T>
     where
         F: FnMut() -> Run,
-        Run: Future<Output = Result<T, E>>,
+        Run: Future<Output = std::result::Result<T, E>>,
         E: Into<JobError>,
     {
         let mut failed = 0;
@@ -102,10 +102,10 @@ impl<F> StepCall<'_, F> {
         }
     }
 
-    async fn once<Run, T, E>(&mut self) -> Result<T, JobError>
+    async fn once<Run, T, E>(&mut self) -> std::result::Result<T, JobError>
     where
         F: FnMut() -> Run,
-        Run: Future<Output = Result<T, E>>,
+        Run: Future<Output = std::result::Result<T, E>>,
         E: Into<JobError>,
     {
         let run = (self.run)();
