@@ -18,6 +18,10 @@
 //! exit status is 0 if nothing was violated, 1 if something was, 2 if it could
 //! not run.
 //!
+//! `windlass-chaos edges --store URL` is another run: of durable jobs whose workers die, one
+//! after the other, before and after each call that stores something (`edges.rs`, and
+//! `edge.rs` the worker).
+//!
 //! `plan.rs` says what is done, `fact.rs` what is written down, `worker.rs`,
 //! `stale.rs` and `producer.rs` are the processes, `conductor.rs`,
 //! `crew.rs` and `disturb.rs` drive them, `observer.rs` and `collect.rs` gather what the store
@@ -29,6 +33,8 @@ mod collect;
 mod conductor;
 mod crew;
 mod disturb;
+mod edge;
+mod edges;
 mod fact;
 mod gauge;
 mod integrity;
@@ -114,6 +120,11 @@ enum Role {
     /// Enqueues jobs until standard input ends.
     #[command(hide = true)]
     Producer(Member),
+    /// Lets workers die before and after each call that stores something of durable jobs.
+    Edges(edges::Edges),
+    /// Works a queue, and dies at a call.
+    #[command(hide = true)]
+    Edge(edge::Edge),
 }
 
 /// What one process of a run is told.
@@ -156,6 +167,11 @@ fn main() -> ExitCode {
         match arguments.role {
             Some(Role::Worker(member)) => worker::run(member).await.map(|()| ExitCode::SUCCESS),
             Some(Role::Producer(member)) => producer::run(member).await.map(|()| ExitCode::SUCCESS),
+            Some(Role::Edges(edges)) => Ok(match edges::run(edges).await? {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::from(VIOLATED),
+            }),
+            Some(Role::Edge(edge)) => edge::run(edge).await.map(|()| ExitCode::SUCCESS),
             None => whole(arguments.run).await,
         }
     });

@@ -76,4 +76,4 @@ mod troubled;
 pub use async_trait::async_trait;
 pub use deaf::Deaf;
 pub use harness::{Case, Stores, all_cases, main, opening, trials};
-pub use troubled::{Trouble, Troubled};
+pub use troubled::{Happening, Trouble, Troubled};

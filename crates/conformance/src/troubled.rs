@@ -37,7 +37,23 @@ pub enum Trouble {
         /// How many.
         calls: u64,
     },
+    /// This happens before it takes effect: the process may end, say.
+    Before(Happening),
+    /// This happens when it has taken effect, and before it is answered.
+    After(Happening),
 }
+
+/// What happens at a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Happening(pub fn());
+
+impl PartialEq for Happening {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::fn_addr_eq(self.0, other.0)
+    }
+}
+
+impl Eq for Happening {}
 
 /// Another backend of which one call goes wrong, counted from 1 over all that
 /// are made through this.
@@ -50,6 +66,7 @@ pub struct Troubled<B: ?Sized> {
     inner: Arc<B>,
     trouble: Trouble,
     at: u64,
+    only: Option<&'static [&'static str]>,
     calls: AtomicU64,
     begun: Notify,
 }
@@ -58,7 +75,14 @@ impl<B: ?Sized> Troubled<B> {
     /// Makes call `at` of this backend go wrong; 0 for none.
     #[must_use]
     pub fn new(inner: Arc<B>, trouble: Trouble, at: u64) -> Self {
-        Self { inner, trouble, at, calls: AtomicU64::new(0), begun: Notify::new() }
+        Self { inner, trouble, at, only: None, calls: AtomicU64::new(0), begun: Notify::new() }
+    }
+
+    /// Counts the calls of these methods, and no others.
+    #[must_use]
+    pub fn only(mut self, methods: &'static [&'static str]) -> Self {
+        self.only = Some(methods);
+        self
     }
 
     /// How many calls have been made so far.
@@ -67,7 +91,14 @@ impl<B: ?Sized> Troubled<B> {
         self.calls.load(Ordering::SeqCst)
     }
 
-    async fn pass<T: Send>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    async fn pass<T: Send>(
+        &self,
+        method: &'static str,
+        call: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        if self.only.is_some_and(|only| !only.contains(&method)) {
+            return call.await;
+        }
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         self.begun.notify_waiters();
         if number != self.at {
@@ -84,6 +115,15 @@ impl<B: ?Sized> Troubled<B> {
             Trouble::Late { calls } => {
                 self.gone_by(number, calls).await;
                 call.await
+            }
+            Trouble::Before(Happening(happens)) => {
+                happens();
+                call.await
+            }
+            Trouble::After(Happening(happens)) => {
+                let answer = call.await;
+                happens();
+                answer
             }
             Trouble::AnswerLate { calls } => {
                 let answer = call.await;
@@ -116,95 +156,95 @@ impl<B: Backend + ?Sized> Backend for Troubled<B> {
     }
 
     async fn now(&self) -> Result<Timestamp> {
-        self.pass(self.inner.now()).await
+        self.pass("now", self.inner.now()).await
     }
 
     async fn declare(&self, spec: &QueueSpec) -> Result<Declared> {
-        self.pass(self.inner.declare(spec)).await
+        self.pass("declare", self.inner.declare(spec)).await
     }
 
     async fn pause(&self, queue: &QueueName) -> Result<()> {
-        self.pass(self.inner.pause(queue)).await
+        self.pass("pause", self.inner.pause(queue)).await
     }
 
     async fn resume(&self, queue: &QueueName) -> Result<()> {
-        self.pass(self.inner.resume(queue)).await
+        self.pass("resume", self.inner.resume(queue)).await
     }
 
     async fn queues(&self) -> Result<Vec<QueueInfo>> {
-        self.pass(self.inner.queues()).await
+        self.pass("queues", self.inner.queues()).await
     }
 
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<EnqueueAnswer> {
-        self.pass(self.inner.enqueue(jobs)).await
+        self.pass("enqueue", self.inner.enqueue(jobs)).await
     }
 
     async fn dequeue(&self, ask: Ask) -> Result<Dequeued> {
-        self.pass(self.inner.dequeue(ask)).await
+        self.pass("dequeue", self.inner.dequeue(ask)).await
     }
 
     async fn extend(&self, leases: Vec<Extend>) -> Result<(Vec<Extended>, Timestamp)> {
-        self.pass(self.inner.extend(leases)).await
+        self.pass("extend", self.inner.extend(leases)).await
     }
 
     async fn overdue(&self, query: OverdueQuery) -> Result<OverduePage> {
-        self.pass(self.inner.overdue(query)).await
+        self.pass("overdue", self.inner.overdue(query)).await
     }
 
     async fn apply(&self, transitions: Vec<Transition>) -> Result<ApplyAnswer> {
-        self.pass(self.inner.apply(transitions)).await
+        self.pass("apply", self.inner.apply(transitions)).await
     }
 
     async fn repeatables(&self, query: RepeatablesQuery) -> Result<Repeatables> {
-        self.pass(self.inner.repeatables(query)).await
+        self.pass("repeatables", self.inner.repeatables(query)).await
     }
 
     async fn put_repeatable(&self, put: PutRepeatable) -> Result<RepeatablePut> {
-        self.pass(self.inner.put_repeatable(put)).await
+        self.pass("put_repeatable", self.inner.put_repeatable(put)).await
     }
 
     async fn remove_repeatable(&self, queue: &QueueName, key: &RepeatableKey) -> Result<bool> {
-        self.pass(self.inner.remove_repeatable(queue, key)).await
+        self.pass("remove_repeatable", self.inner.remove_repeatable(queue, key)).await
     }
 
     async fn clean(&self, clean: Clean) -> Result<u64> {
-        self.pass(self.inner.clean(clean)).await
+        self.pass("clean", self.inner.clean(clean)).await
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats> {
-        self.pass(self.inner.stats(queue)).await
+        self.pass("stats", self.inner.stats(queue)).await
     }
 
     async fn job(&self, job: &JobRef) -> Result<Option<Seen>> {
-        self.pass(self.inner.job(job)).await
+        self.pass("job", self.inner.job(job)).await
     }
 
     async fn jobs(&self, query: JobsQuery) -> Result<JobsPage> {
-        self.pass(self.inner.jobs(query)).await
+        self.pass("jobs", self.inner.jobs(query)).await
     }
 
     async fn dependents(&self, job: &JobRef) -> Result<Vec<Job>> {
-        self.pass(self.inner.dependents(job)).await
+        self.pass("dependents", self.inner.dependents(job)).await
     }
 
     async fn dependencies(&self, job: &JobRef) -> Result<Vec<Dependency>> {
-        self.pass(self.inner.dependencies(job)).await
+        self.pass("dependencies", self.inner.dependencies(job)).await
     }
 
     async fn beat(&self, beat: Beat) -> Result<()> {
-        self.pass(self.inner.beat(beat)).await
+        self.pass("beat", self.inner.beat(beat)).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerSeen>> {
-        self.pass(self.inner.workers()).await
+        self.pass("workers", self.inner.workers()).await
     }
 
     async fn record_steps(&self, steps: Vec<NewStep>) -> Result<Vec<StepRecorded>> {
-        self.pass(self.inner.record_steps(steps)).await
+        self.pass("record_steps", self.inner.record_steps(steps)).await
     }
 
     async fn steps(&self, job: &JobRef) -> Result<Vec<Step>> {
-        self.pass(self.inner.steps(job)).await
+        self.pass("steps", self.inner.steps(job)).await
     }
 
     fn watch(&self, interest: Interest) -> NoticeStream {

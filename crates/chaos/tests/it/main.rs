@@ -2,6 +2,7 @@
 
 mod chaos;
 mod clocks;
+mod edges;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "postgres")]
