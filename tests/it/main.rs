@@ -6,6 +6,7 @@ mod captured;
 mod connect;
 mod custom_backend;
 mod digest;
+mod durable;
 mod examples;
 mod histories;
 mod log_size;
