@@ -114,6 +114,15 @@ impl<J> Enqueue<J> {
         })
     }
 
+    /// Says whether somebody will ask for its result.
+    pub(crate) fn awaited(self, awaited: bool) -> Self {
+        self.set(|request| {
+            if awaited {
+                Arc::make_mut(&mut request.options).awaited = true;
+            }
+        })
+    }
+
     /// Names it, unless it has a name.
     pub(crate) fn or_key(self, key: JobKey) -> Self {
         self.set(|request| {

@@ -130,6 +130,10 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// Something that is recorded, or waited for, was called within a step, where it can
+    /// neither be found again nor be waited for.
+    #[error("a step cannot contain another step, or wait; do that between the steps")]
+    Nested,
     /// No message came in time.
     #[error("no message {0:?} came in time")]
     NoMessage(String),

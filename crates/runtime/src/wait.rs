@@ -44,7 +44,10 @@ pub(crate) async fn wait(
     for (place, job) in jobs.iter().enumerate() {
         places.entry(job.id).or_default().push(place);
     }
-    let (mut interval, mut look): (Duration, Vec<usize>) = (FIRST_LOOK, (0..jobs.len()).collect());
+    // Many jobs are not looked at more often than one after the other takes.
+    let many = Duration::from_millis(jobs.len() as u64 / 2);
+    let (first_look, last_look) = (FIRST_LOOK.max(many), LAST_LOOK.max(many * 4));
+    let (mut interval, mut look): (Duration, Vec<usize>) = (first_look, (0..jobs.len()).collect());
     let mut next_look = Instant::now() + interval;
     loop {
         see(client, jobs, &look, until, &mut ended).await?;
@@ -54,7 +57,7 @@ pub(crate) async fn wait(
             _ => {}
         }
         if Instant::now() >= next_look {
-            interval = (interval * 2).min(LAST_LOOK);
+            interval = (interval * 2).min(last_look);
             next_look = Instant::now() + interval;
         }
         look = loop {
@@ -76,7 +79,7 @@ pub(crate) async fn wait(
                 Some(Some(Notice::Queue(_))) => {}
                 // Anything at all may be nothing to these jobs; a busy store says it all the
                 // time.
-                Some(Some(_)) => next_look = next_look.min(Instant::now() + FIRST_LOOK),
+                Some(Some(_)) => next_look = next_look.min(Instant::now() + first_look),
                 // No more notices: the clock alone has to do.
                 Some(None) => {
                     tokio::time::sleep_until(next_look).await;

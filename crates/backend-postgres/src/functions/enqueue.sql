@@ -100,6 +100,8 @@ BEGIN
             WHILE twin IS NOT NULL AND NOT fresh[twin] LOOP
                 twin := _key_twin[twin];
             END LOOP;
+            -- The next one with this key need not go so far back.
+            _key_twin[n.at] := twin;
             CONTINUE WHEN twin IS NOT NULL;
             CONTINUE WHEN EXISTS (
                 SELECT 1 FROM windlass.dedup t WHERE t.queue = n.queue AND t.dedup_key = n.key
@@ -196,6 +198,10 @@ BEGIN
                 CONTINUE;
             END IF;
         END IF;
+        IF NOT fresh[n.at] AND _needs_from[n.at + 1] > _needs_from[n.at] THEN
+            -- It was not to be stored when its dependencies were looked at.
+            RAISE EXCEPTION 'a deduplication key came free' USING ERRCODE = '40001';
+        END IF;
         -- Whoever had the key may have ended while this waited for it: by the store's
         -- time, too, this job comes after that.
         now := greatest(now, windlass.clock(_clock));
@@ -210,13 +216,15 @@ BEGIN
             open_count := 0;
             -- In the order in which everybody holds several jobs.
             FOR d IN
-                SELECT j.queue, j.seq
+                SELECT i, j.queue, j.seq
                 FROM generate_series(_needs_from[n.at], _needs_from[n.at + 1] - 1) AS i
                 LEFT JOIN windlass.jobs j ON within[i] IS NULL AND j.id = _needed[i]
                 ORDER BY j.seq
             LOOP
-                IF d.seq IS NULL THEN
+                IF within[d.i] IS NOT NULL THEN
                     open_count := open_count + 1;
+                ELSIF d.seq IS NULL THEN
+                    RAISE EXCEPTION 'a dependency has gone' USING ERRCODE = '40001';
                 ELSE
                     SELECT h.stand INTO stand FROM windlass.hold(d.queue, d.seq) AS h;
                     IF stand = -1 THEN

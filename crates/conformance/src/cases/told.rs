@@ -5,7 +5,7 @@ use windlass_core::backend::{Applied, CancelRequest, Guard, LeaseGuard, Overdue,
 use windlass_core::decide::durable::{Suspend, Told, UNTIL_TOLD, gate_type, tell};
 use windlass_core::decide::{Outcome, control::Wish};
 use windlass_core::model::{
-    Awaits, FIRST_MESSAGE, FIRST_RESULT, Job, JobRef, Keep, Payload, Retention, State, Step,
+    Awaits, FIRST_MESSAGE, FIRST_RESULT, Gate, Job, JobRef, Keep, Payload, Retention, State, Step,
     StepName, When,
 };
 
@@ -28,6 +28,8 @@ case_table! {
     [W2 N5] the_parent_of_a_gate_is_told_when_the_last_child_has_ended,
     [W2 N5] a_gate_that_nobody_told_about_is_found_by_the_sweep,
     [W2 N5] children_of_queues_that_keep_nothing_are_told_about,
+    [W2] a_parent_that_has_ended_is_told_all_the_same,
+    [W2] one_that_was_stored_anew_is_not_told_about_children_of_its_former_life,
     [W3] a_child_that_is_enqueued_again_is_the_one_that_exists,
     [N2] each_dependency_has_a_policy_of_its_own,
 }
@@ -281,7 +283,8 @@ async fn a_suspended_job_yields_its_place_in_its_partition(ctx: &Context) {
 /// A gate on these children, for this parent, as a spawn at position 7 makes it.
 fn gate(parents: &Queue, parent: &Job, children: &[JobRef]) -> Draft {
     let gate = parents.job().job_type(gate_type().as_str()).parent(parent);
-    gate.depends_on(children).run_anyway().options(|options| options.gate = Some(7))
+    let at = Gate { position: 7, life: parent.enqueued_at };
+    gate.depends_on(children).run_anyway().options(|options| options.gate = Some(at))
 }
 
 /// A parent that waits for two children in another queue.
@@ -354,6 +357,40 @@ async fn children_of_queues_that_keep_nothing_are_told_about(ctx: &Context) {
     let told = steps(&parents, &parent).await;
     let outcome = br#"[{"s":"completed","r":1},{"s":"completed","r":2}]"#;
     assert_eq!(told[0].outcome.as_slice(), outcome);
+}
+
+/// It may be retried, and goes on with what it was told.
+async fn a_parent_that_has_ended_is_told_all_the_same(ctx: &Context) {
+    let (parents, children, parent, _) = family(ctx, Keep::Forever).await;
+    assert!(parents.control(&parent, Wish::Cancel).await);
+    children.work(success("1")).await;
+    children.work(success("2")).await;
+    assert_eq!(positions(&parents, &parent).await, [FIRST_RESULT + 7]);
+    assert_eq!(parents.state(&parent).await, State::Cancelled);
+    // A message is no use to it.
+    assert!(!parents.backend().tell(&parent, vec![message("a", "1")]).await.expect("tell"));
+    assert!(parents.control(&parent, Wish::Retry).await);
+    let again = parents.take_one().await;
+    assert_eq!((again.id, again.course.told), (parent.id, 1));
+    parents.settled(&again, done()).await;
+}
+
+/// One that was stored anew under the name of another is another job.
+async fn one_that_was_stored_anew_is_not_told_about_children_of_its_former_life(ctx: &Context) {
+    let parents = ctx.queue("parents").await;
+    let children = ctx.queue("children").await;
+    let parent = parents.add(parents.job().key("daily")).await;
+    let leased = parents.take_one().await;
+    let child = children.add(children.job().parent(&leased)).await;
+    parents.add(gate(&parents, &leased, std::slice::from_ref(&child))).await;
+    parents.settled(&parents.see(&parent).await, done()).await;
+    assert!(parents.control(&parent, Wish::Remove).await);
+    ctx.advance(secs(1));
+    assert_eq!(parents.add(parents.job().key("daily")).await, parent);
+    children.work(success("1")).await;
+    assert_eq!(steps(&parents, &parent).await, []);
+    assert_eq!(parents.all().await.len(), 1, "the gate is gone");
+    assert!(parents.take_one().await.is_untouched());
 }
 
 /// A child's identity derives from its parent and its place.

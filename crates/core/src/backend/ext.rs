@@ -10,8 +10,8 @@ use crate::decide::durable::{
 };
 use crate::decide::unblocked;
 use crate::model::{
-    DedupKey, Dependency, Detail, Direction, Filter, Job, JobId, JobRef, JobsQuery, NewStep,
-    StepRecorded,
+    DedupKey, Dependency, Detail, Direction, Filter, Gate, Job, JobId, JobRef, JobsQuery, NewStep,
+    State, StepRecorded, Timestamp,
 };
 
 /// How many jobs a bulk call reads at a time.
@@ -75,7 +75,13 @@ pub trait BackendExt: Backend {
                     None
                 };
                 if is_open_gate(job) {
-                    self.tell_parent(job, dependencies.as_deref().unwrap_or_default()).await?;
+                    let dependencies = dependencies.as_deref().unwrap_or_default();
+                    // One may have been retried since it ended, and will end again.
+                    let ended = |one: &Dependency| one.state.is_none_or(State::is_terminal);
+                    if !dependencies.iter().all(ended) {
+                        continue;
+                    }
+                    self.tell_parent(job, dependencies).await?;
                 }
                 transitions.extend(unblocked(job, dependencies.as_deref()));
             }
@@ -97,15 +103,15 @@ pub trait BackendExt: Backend {
     /// # Errors
     /// As [`Backend::apply`].
     async fn tell_parent(&self, gate: &Job, dependencies: &[Dependency]) -> Result<()> {
-        let Some((parent, position)) = gate_of(gate) else {
+        let Some((parent, Gate { position, life })) = gate_of(gate) else {
             return Ok(());
         };
         let told = Told::Results { position, outcomes: outcomes(dependencies) };
-        match self.tell(parent, vec![told]).await {
+        match self.tell_life(parent, Some(life), vec![told]).await {
             Err(error) if !error.kind().is_transient() => {
                 // More than the store takes in one piece; they can be read one by one.
                 let told = Told::Results { position, outcomes: without_results(dependencies) };
-                self.tell(parent, vec![told]).await.map(|_| ())
+                self.tell_life(parent, Some(life), vec![told]).await.map(|_| ())
             }
             other => other.map(|_| ()),
         }
@@ -117,11 +123,27 @@ pub trait BackendExt: Backend {
     /// # Errors
     /// As [`Backend::apply`], and what the store refuses.
     async fn tell(&self, job: &JobRef, told: Vec<Told>) -> Result<bool> {
+        self.tell_life(job, None, told).await
+    }
+
+    /// The same, if the job is the one that was enqueued at this moment.
+    ///
+    /// # Errors
+    /// As [`BackendExt::tell`].
+    async fn tell_life(
+        &self,
+        job: &JobRef,
+        life: Option<Timestamp>,
+        told: Vec<Told>,
+    ) -> Result<bool> {
         let Some(mut seen) = self.job(job).await?.map(|seen| seen.job) else {
             return Ok(false);
         };
         let named = |one: &Told| matches!(one, Told::Message { id: Some(_), .. });
         loop {
+            if life.is_some_and(|life| life != seen.enqueued_at) {
+                return Ok(false);
+            }
             let mut left = told.clone();
             if told.iter().any(named) {
                 // Read after the job: who tells it something meanwhile raises its version.

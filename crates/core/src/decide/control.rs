@@ -103,6 +103,11 @@ fn retry(job: &Job) -> Result<Option<Transition>, NotPossible> {
     if !job.state.is_terminal() {
         return Err(NotPossible { state: job.state, wish: "retried", takes: "one that has ended" });
     }
+    if job.options.gate.is_some() {
+        // No worker could run it; its parent puts up another one.
+        let takes = "a job for a worker, and no gate";
+        return Err(NotPossible { state: job.state, wish: "retried", takes });
+    }
     let to = Target::Pending { due: When::Now, place: Place::AtDue };
     Ok(Some(Transition {
         course: Some(Course {

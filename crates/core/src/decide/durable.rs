@@ -10,6 +10,7 @@
 //! worker runs: when it is unblocked, its parent is told, and then it goes. If the process
 //! that does so dies in between, the sweep finds the gate unblocked and does it again.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use serde_json::value::RawValue;
 
 use crate::backend::{CancelRequest, Place, Target, Transition};
 use crate::model::{
-    Awaits, Dependency, Event, FIRST_MESSAGE, FIRST_RESULT, Job, JobRef, JobType,
+    Awaits, Dependency, Event, FIRST_MESSAGE, FIRST_RESULT, Gate, Job, JobRef, JobType,
     OnBrokenDependency, Payload, State, Step, StepName, When,
 };
 
@@ -76,6 +77,8 @@ pub(super) fn suspend(job: &Job, suspend: &Suspend) -> Transition {
     let mut course = job.course.clone();
     let news = course.told != suspend.told;
     course.awaits = (!news).then(|| suspend.awaits.clone());
+    // It has come so far: leases that ran out before that say nothing about what follows.
+    course.stalls = 0;
     let due = if news { When::Now } else { suspend.until };
     // In a partition it gives up its place: what it waits for may stand behind it.
     let to = Target::Pending { due, place: Place::AtDue };
@@ -86,11 +89,15 @@ pub(super) fn suspend(job: &Job, suspend: &Suspend) -> Transition {
     }
 }
 
-/// What follows when a job is told something. `None`: nothing, it has ended.
+/// What follows when a job is told something. `None`: nothing, it has ended and takes no
+/// messages. What its spawned jobs came to is recorded all the same: it may be retried.
 #[must_use]
-pub fn tell(job: &Job, told: Vec<Told>) -> Option<Transition> {
+pub fn tell(job: &Job, mut told: Vec<Told>) -> Option<Transition> {
     if job.state.is_terminal() {
-        return None;
+        told.retain(|one| matches!(one, Told::Results { .. }));
+        if told.is_empty() {
+            return None;
+        }
     }
     let mut course = job.course.clone();
     let mut awaits = course.awaits.take();
@@ -139,9 +146,10 @@ pub fn gate_type() -> JobType {
     JobType::new(GATE).unwrap_or_else(|_| unreachable!("a valid name"))
 }
 
-/// The job that a gate tells, and the position at which it does. `None`: it is no gate.
+/// The job that a gate tells, and at which position of which of its lives. `None`: it is no
+/// gate.
 #[must_use]
-pub fn gate_of(job: &Job) -> Option<(&JobRef, u32)> {
+pub fn gate_of(job: &Job) -> Option<(&JobRef, Gate)> {
     Some((job.parent.as_ref()?, job.options.gate?))
 }
 
@@ -212,13 +220,16 @@ pub struct Message<'a> {
 /// What of this the job was not told before, going by what is recorded of it.
 #[must_use]
 pub fn untold(steps: &[Step], told: &[Told]) -> Vec<Told> {
-    let known: Vec<String> = steps
+    let known: HashSet<(&StepName, String)> = steps
         .iter()
         .filter(|step| step.position >= FIRST_MESSAGE)
-        .filter_map(|step| serde_json::from_slice::<Message<'_>>(step.outcome.as_slice()).ok()?.id)
+        .filter_map(|step| {
+            let message: Message<'_> = serde_json::from_slice(step.outcome.as_slice()).ok()?;
+            Some((&step.name, message.id?))
+        })
         .collect();
     let is_new = |one: &&Told| match one {
-        Told::Message { id: Some(id), .. } => !known.contains(id),
+        Told::Message { topic, id: Some(id), .. } => !known.contains(&(topic, id.clone())),
         _ => true,
     };
     told.iter().filter(is_new).cloned().collect()
@@ -235,10 +246,11 @@ pub fn needs_dependencies(job: &Job) -> bool {
 
 /// Whether a dependency that ended in another way than completed cancels its dependent.
 pub(super) fn cancels(job: &Job, dependencies: &[Dependency]) -> bool {
+    let others: HashSet<usize> = job.options.other_edges.iter().map(|at| *at as usize).collect();
     dependencies.iter().enumerate().any(|(at, dependency)| {
         let ended = dependency.state.is_none_or(State::is_terminal);
         let broken = ended && dependency.state != Some(State::Completed);
-        let other = job.options.other_edges.iter().any(|edge| *edge as usize == at);
+        let other = others.contains(&at);
         let runs = (job.options.on_broken_dependency == OnBrokenDependency::Run) != other;
         broken && !runs
     })
@@ -344,9 +356,12 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_has_ended_is_told_nothing() {
+    fn a_job_that_has_ended_takes_no_messages_but_is_told_results() {
         for state in State::ALL.into_iter().filter(|state| state.is_terminal()) {
-            assert_eq!(tell(&Job { state, ..waiting() }, vec![message("a")]), None);
+            let job = Job { state, ..waiting() };
+            assert_eq!(tell(&job, vec![message("a")]), None);
+            let told = tell(&job, vec![message("a"), results(2)]).unwrap();
+            assert_eq!((told.to, told.steps.len()), (STAY, 1));
         }
     }
 
@@ -360,7 +375,12 @@ mod tests {
         let steps = tell(&active(), vec![message("a"), named("one")]).unwrap().steps;
         let read: Message<'_> = serde_json::from_slice(steps[1].outcome.as_slice()).unwrap();
         assert_eq!((read.id.as_deref(), read.body.get()), (Some("one"), r#"{"x":[1]}"#));
-        let told = [named("one"), message("a"), named("two")];
+        let elsewhere = Told::Message {
+            topic: topic("b"),
+            id: Some("one".to_owned()),
+            body: Payload::from("1"),
+        };
+        let told = [named("one"), message("a"), named("two"), elsewhere];
         assert_eq!(untold(&steps, &told), told[1..]);
     }
 
@@ -395,7 +415,7 @@ mod tests {
     #[test]
     fn a_gate_is_no_job_for_a_worker_and_goes_when_it_opens() {
         let options = JobOptions {
-            gate: Some(3),
+            gate: Some(Gate { position: 3, life: at(100) }),
             on_broken_dependency: OnBrokenDependency::Run,
             ..JobOptions::default()
         };
@@ -406,7 +426,7 @@ mod tests {
             ..waiting()
         };
         assert!(is_open_gate(&gate));
-        assert_eq!(gate_of(&gate).unwrap().1, 3);
+        assert_eq!(gate_of(&gate).unwrap().1.position, 3);
         assert_eq!(unblocked(&gate, Some(&[])).unwrap().to, Target::Removed);
         // Its parent was not told.
         assert_eq!(unblocked(&gate, None), None);

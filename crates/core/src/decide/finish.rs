@@ -131,7 +131,7 @@ fn failure(
     message: &str,
     retry: Retryable,
 ) -> Transition {
-    let mut course = job.course.clone();
+    let mut course = awake(job);
     course.remember(AttemptError {
         attempt: job.attempt(),
         started_at: job.started_at,
@@ -154,7 +154,7 @@ fn failure(
 }
 
 fn snooze(job: &Job, spec: &QueueSpec, due: When) -> Transition {
-    let mut course = job.course.clone();
+    let mut course = awake(job);
     course.snoozes = course.snoozes.saturating_add(1);
     with_course(put_off(job, spec, due, Event::Snoozed), course)
 }
@@ -163,11 +163,16 @@ fn snooze(job: &Job, spec: &QueueSpec, due: When) -> Transition {
 /// version that is being rolled out. It is put off, longer each time, so that
 /// it neither spins nor stands in the way.
 fn unknown_type(job: &Job, spec: &QueueSpec) -> Transition {
-    let mut course = job.course.clone();
+    let mut course = awake(job);
     let wait = Duration::from_secs(1).saturating_mul(1 << course.snoozes.min(10));
     course.snoozes = course.snoozes.saturating_add(1);
     let due = When::After(wait.min(MAX_UNKNOWN_TYPE_DELAY));
     with_course(put_off(job, spec, due, Event::Released), course)
+}
+
+/// What is behind a job that waits for nothing any more but its moment.
+fn awake(job: &Job) -> Course {
+    Course { awaits: None, ..job.course.clone() }
 }
 
 fn put_off(job: &Job, spec: &QueueSpec, due: When, event: Event) -> Transition {
@@ -262,6 +267,16 @@ mod tests {
         let t = decide(&failed_before(1), &QueueSpec::new(queue()), error(Retryable::Yes));
         let errors = t.course.unwrap().errors;
         assert_eq!((errors[0].attempt, errors[0].message.as_str()), (2, "no\u{fffd}"));
+    }
+
+    #[test]
+    fn what_is_put_off_waits_for_its_moment_only() {
+        let awaits = Some(crate::model::Awaits { results: vec![1], ..Default::default() });
+        let job = Job { course: Course { awaits, ..Course::default() }, ..active() };
+        for outcome in [error(Retryable::Yes), Outcome::Snooze(secs(9)), Outcome::UnknownType] {
+            let course = decide(&job, &QueueSpec::new(queue()), outcome).course.unwrap();
+            assert_eq!(course.awaits, None);
+        }
     }
 
     #[test]

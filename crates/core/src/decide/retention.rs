@@ -6,10 +6,10 @@ use std::time::Duration;
 
 /// Whether a job that ends so is removed in the same step.
 ///
-/// One that others depend on is not: they read its result. The cleaning takes
+/// One that others depend on, or will, is not: they read its result. The cleaning takes
 /// it once they have ended.
 pub(super) fn removed_at_once(job: &Job, spec: &QueueSpec, end: End) -> bool {
-    spec.retention.of(end) == Keep::Remove && !job.has_dependents
+    spec.retention.of(end) == Keep::Remove && !job.has_dependents && !job.options.awaited
 }
 
 /// What a keeper cleans in a queue, `limit` jobs at a time.

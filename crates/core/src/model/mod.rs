@@ -29,7 +29,7 @@ pub use name::{
     DedupKey, InvalidName, JobKey, JobType, PartitionKey, QueueName, RepeatableKey, StepName, Tag,
 };
 pub use notice::{Event, Interest, Notice};
-pub use options::{JobOptions, OnBrokenDependency};
+pub use options::{Gate, JobOptions, OnBrokenDependency};
 pub use payload::{DEFAULT_MAX_PAYLOAD, Payload};
 pub use progress::Progress;
 pub use queue::{

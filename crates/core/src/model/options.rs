@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::retry::Retry;
+use super::time::Timestamp;
 
 /// What a caller chose for a job. Fixed at enqueue; a backend keeps it as the
 /// opaque bytes of [`JobOptions::encode`] and never looks inside.
@@ -23,10 +24,24 @@ pub struct JobOptions {
     /// The dependencies, by their places in `depends_on`, that the other choice holds for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub other_edges: Vec<u32>,
-    /// Of a gate: the position at which its parent is told what became of those that the
-    /// gate depends on (rule W2). A gate is no job for a worker.
+    /// Of a gate: where its parent is told what became of those that the gate depends on
+    /// (rule W2). A gate is no job for a worker.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gate: Option<u32>,
+    pub gate: Option<Gate>,
+    /// Whether somebody will ask for its result: it is kept as it ends, also where its
+    /// queue keeps nothing, until the next cleaning finds that nobody needs it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub awaited: bool,
+}
+
+/// Where the parent of a gate is told something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The position of the step that has spawned the jobs.
+    pub position: u32,
+    /// When the parent was enqueued: one that was stored anew under its key since then is
+    /// another job.
+    pub life: Timestamp,
 }
 
 /// What becomes of a job when one of its dependencies ends in another way than
@@ -85,7 +100,8 @@ mod tests {
             timeout: Some(Duration::from_secs(30)),
             on_broken_dependency: OnBrokenDependency::Run,
             other_edges: vec![2],
-            gate: Some(7),
+            gate: Some(Gate { position: 7, life: Timestamp::from_micros(5) }),
+            awaited: true,
         };
         let stored = chosen.encode();
         assert_eq!(JobOptions::decode(stored.as_deref()).unwrap(), chosen);

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use windlass_core::decide::durable::{ChildEnd, LOOK_AGAIN, gate_type};
+use windlass_core::backend::BackendExt;
+use windlass_core::decide::durable::{ChildEnd, LOOK_AGAIN, Told, gate_type, outcomes};
 use windlass_core::decide::{self, JobRequest, OnDuplicate};
 use windlass_core::model::{
-    Awaits, JobId, JobKey, JobOptions, JobRef, NewJob, OnBrokenDependency, Parent, Payload, State,
-    Step, Timestamp, json,
+    Awaits, Dependency, Gate, JobId, JobKey, JobOptions, JobRef, NewJob, OnBrokenDependency,
+    Parent, Payload, State, Step, Timestamp, json,
 };
 
 use super::entry::{self, Kind};
@@ -57,6 +59,9 @@ impl<J: 'static> IntoChild for Enqueue<J> {
         Ok(self)
     }
 }
+
+/// How soon children are looked at again of which one is gone.
+const LOOK_SOON: Duration = Duration::from_secs(60);
 
 /// What is recorded of a spawn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,16 +144,20 @@ impl Durable {
         Ok(JobHandle::new(self.client().clone(), of))
     }
 
-    /// The first of these to end: its place among them.
+    /// Waits until one of these has ended, and answers with its place among them: the first
+    /// one, if several have when this job goes on.
     ///
     /// # Errors
-    /// [`Error::Diverged`], [`Error::Store`].
+    /// [`Error::Gone`] if there is none, [`Error::Diverged`], [`Error::Store`].
     pub async fn first(&self, children: &[&Child]) -> Result<usize> {
         let (journal, name) = (self.journal(), step_name("first")?);
-        let position = journal.take_position();
-        journal.load(self.running()).await?;
+        let position = journal.take_position()?;
+        self.begin().await?;
         if let Some(step) = journal.expect(self.id(), position, Kind::First, &name)? {
             return entry::read(&step);
+        }
+        if children.is_empty() {
+            return Err(Error::Gone(self.id()));
         }
         let ended = children.iter().position(|child| journal.results(child.0.position).is_some());
         if let Some(place) = ended {
@@ -165,7 +174,8 @@ impl Durable {
     /// [`Error::Store`].
     pub async fn join(&self, children: &[&Child]) -> Result<()> {
         let journal = self.journal();
-        journal.load(self.running()).await?;
+        journal.check_outside()?;
+        self.begin().await?;
         let open = || children.iter().filter(|c| journal.results(c.0.position).is_none());
         if open().next().is_none() {
             return Ok(());
@@ -174,13 +184,12 @@ impl Durable {
     }
 
     async fn wait_for<T>(&self, all: impl Iterator<Item = &Children>, first: bool) -> Result<T> {
-        let mut results = Vec::new();
+        let (mut results, mut until) = (Vec::new(), self.leased_at().after(LOOK_AGAIN));
         for children in all {
-            self.mend_gate(children).await?;
+            until = until.min(self.mend_gate(children).await?);
             results.push(children.position);
         }
         let awaits = Awaits { results, first, topics: Vec::new() };
-        let until = self.leased_at().after(LOOK_AGAIN);
         Ok(self.journal().wait(Wait { until, awaits, steps: Vec::new() }).await)
     }
 
@@ -195,8 +204,8 @@ impl Durable {
         for (at, child) in children.into_iter().enumerate() {
             let child = child.into_child(self).await?.child_of(&self.context);
             // The same in every attempt: so the store knows it again.
-            let key = format!("windlass:{}/{position}/{at}", self.id());
-            let prepared = child.or_key(JobKey::new(key)?).prepare()?;
+            let key = format!("windlass:{}/{position}/{at}", self.life());
+            let prepared = child.or_key(JobKey::new(key)?).awaited(gated).prepare()?;
             jobs.push((prepared.job, prepared.on_duplicate));
         }
         let reference = |job: &NewJob| JobRef { queue: job.queue.clone(), id: job.id };
@@ -208,12 +217,11 @@ impl Durable {
         let told = self.journal().results(position).is_some();
         let gated = gated && !jobs.is_empty() && !told;
         // Which job a deduplication key means is known only when it is stored.
-        if jobs.iter().any(|(job, _)| job.dedup.is_some()) {
+        if !told && jobs.iter().any(|(job, _)| job.dedup.is_some()) {
             spawned.children = store_all(self.client(), std::mem::take(&mut jobs)).await?;
         }
         if gated {
-            let key = format!("windlass:{}/{position}/gate", self.id());
-            let gate = self.gate(position, &spawned.children, Some(JobKey::new(key)?))?;
+            let gate = self.gate(position, &spawned.children, "gate")?;
             spawned.gate = Some(gate.id);
             jobs.push((gate, OnDuplicate::Reject));
         }
@@ -224,20 +232,16 @@ impl Durable {
         Ok(spawned)
     }
 
-    fn gate(&self, position: u32, children: &[JobRef], key: Option<JobKey>) -> Result<NewJob> {
-        // See `in_order`.
-        let distinct: BTreeSet<&JobRef> = children.iter().collect();
-        let depends_on = match distinct.len() == children.len() {
-            true => children.to_vec(),
-            false => distinct.into_iter().cloned().collect(),
-        };
+    fn gate(&self, position: u32, children: &[JobRef], which: &str) -> Result<NewJob> {
+        let key = format!("windlass:{}/{position}/{which}", self.life());
+        let depends_on = distinct(children);
         let request = JobRequest {
             options: Arc::new(JobOptions {
                 on_broken_dependency: OnBrokenDependency::Run,
-                gate: Some(position),
+                gate: Some(Gate { position, life: self.job().enqueued_at }),
                 ..JobOptions::default()
             }),
-            key,
+            key: Some(JobKey::new(key)?),
             partition: self.job().partition.clone(),
             depends_on,
             parent: Some(Parent { job: self.reference(), token: self.token() }),
@@ -246,21 +250,42 @@ impl Durable {
         Ok(decide::enqueue(&self.running().spec, request)?)
     }
 
-    /// Puts a gate up again that somebody has taken away. That can only be an operator, so
-    /// that it is looked for only after a while.
-    async fn mend_gate(&self, of: &Children) -> Result<()> {
-        let Some(gate) = of.spawned.gate else { return Ok(()) };
-        if self.leased_at().since(of.spawned.at) < LOOK_AGAIN {
-            return Ok(());
+    /// Puts a gate up again that somebody has taken away, or tells this job itself what the
+    /// gate would have. That can only be an operator, so that it is looked for only after a
+    /// while. Answers when to look again.
+    async fn mend_gate(&self, of: &Children) -> Result<Timestamp> {
+        let later = self.leased_at().after(LOOK_AGAIN);
+        let Some(gate) = of.spawned.gate else { return Ok(later) };
+        let age = self.leased_at().since(of.spawned.at);
+        if age < LOOK_AGAIN {
+            return Ok(later);
         }
         let _busy = self.journal().busy();
         let gate = JobRef { queue: self.queue().clone(), id: gate };
-        let stands = self.client().job(&gate).await?.is_some_and(|job| !job.state.is_terminal());
-        if !stands {
-            let gate = self.gate(of.position, &of.spawned.children, None)?;
-            store_all(self.client(), vec![(gate, OnDuplicate::Reject)]).await?;
+        if self.client().job(&gate).await?.is_some_and(|job| job.state == State::Blocked) {
+            return Ok(later);
         }
-        Ok(())
+        let mut ends = Vec::with_capacity(of.len());
+        for child in of.dependencies() {
+            let seen = self.client().job(&child).await?;
+            let (state, result) = seen.map_or((None, None), |job| (Some(job.state), job.result));
+            ends.push(Dependency { job: child, state, result });
+        }
+        if ends.iter().all(|end| end.state.is_none_or(State::is_terminal)) {
+            let told = Told::Results { position: of.position, outcomes: outcomes(&ends) };
+            self.client().backend().tell(&self.reference(), vec![told]).await?;
+            // It was told while it runs: so it goes on at once.
+            return Ok(later);
+        }
+        if ends.iter().any(|end| end.state.is_none()) {
+            // Nothing can depend on one that is gone; the others are looked at by and by.
+            return Ok(self.leased_at().after(LOOK_SOON));
+        }
+        // One for each such look: should it be taken away as well, another one follows.
+        let which = format!("gate/{}", age.as_secs() / LOOK_AGAIN.as_secs());
+        let gate = self.gate(of.position, &of.spawned.children, &which)?;
+        store_all(self.client(), vec![(gate, OnDuplicate::Reject)]).await?;
+        Ok(later)
     }
 }
 
@@ -361,18 +386,24 @@ impl Children {
         Ok(ends.into_iter().map(|end| end.and_then(|end| end.state)).collect())
     }
 
+    /// What their gate depends on.
+    fn dependencies(&self) -> Vec<JobRef> {
+        distinct(&self.spawned.children)
+    }
+
     /// What this job is told of them, once they have ended.
     async fn told(&self) -> Result<Payload> {
         let durable = Durable { context: self.context.clone() };
         let journal = durable.journal();
-        journal.load(durable.running()).await?;
+        journal.check_outside()?;
+        durable.begin().await?;
         if self.is_empty() {
             return Ok(Payload::from("[]"));
         }
-        match journal.results(self.position) {
-            Some(step) => Ok(step.outcome),
-            None => durable.wait_for(std::iter::once(self), false).await,
+        if let Some(step) = journal.results(self.position) {
+            return Ok(step.outcome);
         }
+        durable.wait_for(std::iter::once(self), false).await
     }
 
     async fn result_of<T: DeserializeOwned>(
@@ -405,6 +436,16 @@ fn read_ends(told: &Payload) -> Result<Vec<ChildEnd<'_>>> {
         what: "outcome of spawned jobs",
         message: json::problem(&error),
     })
+}
+
+/// What a gate depends on: the children in their order or, if two of them are the same job,
+/// each once, sorted; see `in_order`.
+fn distinct(children: &[JobRef]) -> Vec<JobRef> {
+    let distinct: BTreeSet<&JobRef> = children.iter().collect();
+    match distinct.len() == children.len() {
+        true => children.to_vec(),
+        false => distinct.into_iter().cloned().collect(),
+    }
 }
 
 /// How each child ended. A gate depends on no job twice: where two children are the same

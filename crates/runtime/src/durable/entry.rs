@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
     Step,
+    /// A step that failed, and the handler went on.
+    Failure,
     Sleep,
     Now,
     Random,
@@ -31,6 +33,7 @@ impl Kind {
     const fn text(self) -> &'static str {
         match self {
             Self::Step => "step",
+            Self::Failure => "failed step",
             Self::Sleep => "sleep",
             Self::Now => "now",
             Self::Random => "random",

@@ -1,7 +1,7 @@
 //! What is known of a durable job while its handler runs: what was recorded, how far the
 //! code has come, and what it waits for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,6 +40,12 @@ struct State {
     /// What the last failure of a step means for the job if the handler passes it on, and
     /// how that is told.
     failure: Option<(String, Outcome)>,
+    /// A step that has failed. If the handler goes on all the same, that is recorded.
+    failed: Option<Step>,
+    /// Whether what is polled is within a step.
+    within_step: bool,
+    /// Of each topic, the position from which on its messages were not consumed.
+    unread: HashMap<StepName, u32>,
 }
 
 /// What a handler waits for.
@@ -67,23 +73,76 @@ impl Journal {
             }
             let _busy = self.busy();
             let steps = running.shared.client.backend().steps(&running.job.reference()).await?;
-            self.lock().steps.extend(steps.into_iter().map(|step| (step.position, step)));
+            let mut state = self.lock();
+            for step in &steps {
+                if step.position < FIRST_RESULT
+                    && entry::kind(step) == Some(Kind::Receive)
+                    && let Ok(Some(message)) = entry::read::<Option<u32>>(step)
+                {
+                    let unread = state.unread.entry(step.name.clone()).or_default();
+                    *unread = (*unread).max(message + 1);
+                }
+            }
+            state.steps.extend(steps.into_iter().map(|step| (step.position, step)));
             Ok(())
         };
         self.loaded.get_or_try_init(read).await.copied()
     }
 
     /// The position of what the code does next.
-    pub(super) fn take_position(&self) -> u32 {
+    pub(super) fn take_position(&self) -> Result<u32> {
         let mut state = self.lock();
+        if state.within_step {
+            return Err(Error::Nested);
+        }
         let position = state.next;
         state.next += 1;
-        position
+        Ok(position)
     }
 
     /// The position of the next thing, without going there.
     pub(super) fn peek_position(&self) -> u32 {
         self.lock().next
+    }
+
+    /// Gives a position back that was just taken.
+    pub(super) fn give_back(&self, position: u32) {
+        let mut state = self.lock();
+        if state.next == position + 1 {
+            state.next = position;
+        }
+    }
+
+    /// What is recorded first from a position on.
+    pub(super) fn next_from(&self, position: u32) -> Option<Step> {
+        self.lock().steps.range(position..FIRST_RESULT).next().map(|(_, step)| step.clone())
+    }
+
+    /// Whether what is polled is within a step, where nothing can be waited for.
+    pub(super) fn check_outside(&self) -> Result<()> {
+        if self.lock().within_step { Err(Error::Nested) } else { Ok(()) }
+    }
+
+    /// Polls what a step does: nothing within it is a step of its own.
+    pub(super) async fn within_step<T>(&self, run: impl Future<Output = T>) -> T {
+        let mut run = pin!(run);
+        std::future::poll_fn(|cx| {
+            let before = std::mem::replace(&mut self.lock().within_step, true);
+            let polled = run.as_mut().poll(cx);
+            self.lock().within_step = before;
+            polled
+        })
+        .await
+    }
+
+    /// A step that has failed, for the case that the handler goes on all the same.
+    pub(super) fn has_failed(&self, step: Step) {
+        self.lock().failed = Some(step);
+    }
+
+    /// The step that has failed last, if it is not recorded yet that it has.
+    pub(super) fn take_failed(&self) -> Option<Step> {
+        self.lock().failed.take()
     }
 
     /// What is recorded at a position.
@@ -114,20 +173,15 @@ impl Journal {
         self.at(FIRST_RESULT.saturating_add(position))
     }
 
-    /// The position of the first message of a topic that no receive has consumed.
+    /// The position of the first message of a topic that no receive has consumed; it is
+    /// consumed now.
     pub(super) fn next_message(&self, topic: &StepName) -> Option<u32> {
-        let state = self.lock();
-        let consumed: Vec<u32> = state
-            .steps
-            .range(..FIRST_RESULT)
-            .filter(|(_, step)| entry::kind(step) == Some(Kind::Receive))
-            .filter_map(|(_, step)| entry::read::<Option<u32>>(step).ok().flatten())
-            .collect();
-        state
-            .steps
-            .range(FIRST_MESSAGE..)
-            .find(|(position, step)| step.name == *topic && !consumed.contains(position))
-            .map(|(position, _)| *position)
+        let mut state = self.lock();
+        let from = state.unread.get(topic).map_or(FIRST_MESSAGE, |from| (*from).max(FIRST_MESSAGE));
+        let (position, _) = state.steps.range(from..).find(|(_, step)| step.name == *topic)?;
+        let position = *position;
+        state.unread.insert(topic.clone(), position + 1);
+        Some(position)
     }
 
     /// What a message says.
@@ -211,7 +265,9 @@ impl Journal {
 
 /// A recorded step, if it is what the code does now (rule W5).
 pub(super) fn is_the_same(id: JobId, step: Step, kind: Kind, name: &StepName) -> Result<Step> {
-    if entry::kind(&step) == Some(kind) && step.name == *name {
+    let recorded = entry::kind(&step);
+    let same = recorded == Some(kind) || (kind, recorded) == (Kind::Step, Some(Kind::Failure));
+    if same && step.name == *name {
         return Ok(step);
     }
     let asked = kind.shown(name.as_str());

@@ -62,9 +62,9 @@ impl<T: DeserializeOwned> Receive<'_, T> {
         let (durable, journal) = (self.durable, self.durable.journal());
         let topic = step_name(self.topic)?;
         // With a time-out it has two positions: when it ends, and what came.
-        let deadline_at = self.timeout.map(|_| journal.take_position());
-        let position = journal.take_position();
-        journal.load(durable.running()).await?;
+        let deadline_at = self.timeout.map(|_| journal.take_position()).transpose()?;
+        let position = journal.take_position()?;
+        durable.begin().await?;
         if let Some(step) = journal.expect(durable.id(), position, Kind::Receive, &topic)? {
             return durable.consumed(entry::read(&step)?, &topic);
         }
@@ -123,7 +123,7 @@ impl Durable {
         let (to, topic, body) = (to.into(), topic.into(), encode("message", message)?);
         let name = step_name(topic)?;
         // Known by who sends it and from where, so that a second try is the same message.
-        let id = format!("{}/{}", self.id(), self.journal().peek_position());
+        let id = format!("{}/{}", self.life(), self.journal().peek_position());
         self.once(Kind::Send, name.as_str(), async || {
             let told = Told::Message { topic: name.clone(), id: Some(id), body };
             tell(self.client(), &to, told).await

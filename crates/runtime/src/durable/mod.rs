@@ -148,8 +148,8 @@ impl Durable {
 
     async fn sleep_for(&self, until: impl FnOnce(Timestamp) -> Timestamp) -> Result<()> {
         let (journal, name) = (self.journal(), step_name("sleep")?);
-        let position = journal.take_position();
-        journal.load(self.running()).await?;
+        let position = journal.take_position()?;
+        self.begin().await?;
         let (moment, steps) = match journal.expect(self.id(), position, Kind::Sleep, &name)? {
             Some(step) => (entry::read(&step)?, Vec::new()),
             None => {
@@ -197,14 +197,39 @@ impl Durable {
     /// [`Error::Diverged`], [`Error::Store`].
     pub async fn version(&self, change: impl Into<String>, latest: u32) -> Result<u32> {
         let (journal, name) = (self.journal(), step_name(change)?);
-        journal.load(self.running()).await?;
-        let position = journal.peek_position();
-        if let Some(step) = journal.at(position)
-            && is_the_same(self.id(), step, Kind::Version, &name).is_err()
-        {
-            return Ok(0);
+        let position = journal.take_position()?;
+        self.begin().await?;
+        // What was recorded from here on was before there was this mark. A step may have left
+        // its place empty.
+        let recorded = journal.next_from(position);
+        let is_it = |step: &Step| {
+            step.position == position
+                && is_the_same(self.id(), step.clone(), Kind::Version, &name).is_ok()
+        };
+        match recorded {
+            Some(step) if is_it(&step) => entry::read(&step),
+            Some(_) => {
+                journal.give_back(position);
+                Ok(0)
+            }
+            None => {
+                let _busy = journal.busy();
+                let outcome = entry::write(Kind::Version, &latest)?;
+                self.record(Step { position, name, outcome }).await?;
+                Ok(latest)
+            }
         }
-        self.once(Kind::Version, name.as_str(), async || Ok(latest)).await
+    }
+
+    /// What comes before everything: what is recorded is read, and a step that has failed
+    /// while the handler goes on is recorded as such, so that it fails in each attempt.
+    async fn begin(&self) -> Result<()> {
+        let journal = self.journal();
+        journal.load(self.running()).await?;
+        match journal.take_failed() {
+            Some(failed) => self.record(failed).await,
+            None => Ok(()),
+        }
     }
 
     /// Does something once: answers with what is recorded at this position, or does it and
@@ -216,26 +241,59 @@ impl Durable {
         run: impl AsyncFnOnce() -> Result<T>,
     ) -> Result<T> {
         let journal = self.journal();
-        let position = journal.take_position();
+        let position = journal.take_position()?;
         let name = step_name(name)?;
-        journal.load(self.running()).await?;
+        self.begin().await?;
         if let Some(step) = journal.expect(self.id(), position, kind, &name)? {
+            if entry::kind(&step) == Some(Kind::Failure) {
+                let message = entry::read(&step)?;
+                return Err(Error::Step { name: name.as_str().to_owned(), message });
+            }
             return entry::read(&step);
         }
         let _busy = journal.busy();
-        let value = run().await?;
+        let ran = match kind {
+            Kind::Step => journal.within_step(run()).await,
+            _ => run().await,
+        };
+        let value = match ran {
+            Ok(value) => value,
+            Err(error) => {
+                if let Error::Step { message, .. } = &error {
+                    let outcome = entry::write(Kind::Failure, message)?;
+                    journal.has_failed(Step { position, name, outcome });
+                }
+                return Err(error);
+            }
+        };
         let outcome = entry::write(kind, &value)?;
+        // What the store has of children and the like is not for the caller to bound.
+        if matches!(kind, Kind::Step | Kind::Value | Kind::Read) {
+            self.check_size(outcome.len())?;
+        }
         self.record(Step { position, name, outcome }).await?;
         Ok(value)
+    }
+
+    /// Trying again would not make it smaller, and would repeat the work.
+    fn check_size(&self, size: usize) -> Result<()> {
+        use windlass_core::decide::{Outcome, Retryable};
+        use windlass_core::model::FailureKind;
+        let max = self.running().spec.max_payload;
+        if size <= max {
+            return Ok(());
+        }
+        let error = Error::ResultTooLarge { size, max };
+        let message = format!("{error:#}");
+        let (kind, retry) = (FailureKind::Result, Retryable::No);
+        let means = Outcome::Failure { kind, message: message.clone(), retry };
+        self.journal().failed(message, means);
+        Err(error)
     }
 
     /// Records a step under the lease, whatever it takes: it has been done. A store that is
     /// away is waited for; if the lease is lost meanwhile, the handler is dropped.
     async fn record(&self, step: Step) -> Result<()> {
-        let (size, max) = (step.outcome.len(), self.running().spec.max_payload);
-        if size > max {
-            return Err(Error::ResultTooLarge { size, max });
-        }
         if step.position >= FIRST_RESULT {
             return Err(Error::Endless(step.position as usize));
         }
@@ -311,6 +369,11 @@ impl Durable {
     /// When this attempt began, by the store's clock.
     fn leased_at(&self) -> Timestamp {
         self.job().started_at.unwrap_or(self.job().due)
+    }
+
+    /// This life of the job: stored anew under its key, it would be another one.
+    fn life(&self) -> String {
+        format!("{}@{}", self.id(), self.job().enqueued_at.as_micros())
     }
 
     /// A moment at which something else will have happened.

@@ -28,6 +28,11 @@ impl Log {
         Ok(())
     }
 
+    /// How often something was done since the last time.
+    pub(crate) fn count(&self, what: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|done| *done == what).count()
+    }
+
     /// What was done since the last time.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())

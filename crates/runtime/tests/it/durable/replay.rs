@@ -216,3 +216,99 @@ async fn a_retry_by_hand_goes_on_where_the_job_was() {
     assert_eq!(handle.state().await.unwrap(), State::Completed);
     assert_eq!(log.take(), ["once"]);
 }
+
+#[tokio::test]
+async fn a_failure_that_the_handler_has_dealt_with_stays_one() {
+    let (kit, queue) = kit().await;
+    let handle = queue.enqueue(Number(1)).await.unwrap();
+    let log = Log::default();
+    let seen = log.clone();
+    let work = move |_: Number, ctx: Durable| {
+        let log = seen.clone();
+        async move {
+            let charged = ctx.step_sync("charge", || {
+                log.add("charge");
+                // It would succeed if it were tried again.
+                if log.count("charge") == 1 { Err(JobError::new("declined")) } else { Ok(()) }
+            });
+            match charged.await {
+                Err(Error::Step { message, .. }) if message == "declined" => {}
+                other => return Err(JobError::permanent(format!("{other:?}"))),
+            }
+            ctx.step_sync("refund", || log.done("refund")).await?;
+            ctx.sleep(secs(60)).await?;
+            ctx.step_sync("mail", || log.done("mail")).await?;
+            Ok(())
+        }
+    };
+    drain(&kit, &queue, work.clone()).await;
+    kit.advance(secs(60));
+    drain(&kit, &queue, work).await;
+    handle.result::<()>().await.unwrap();
+    assert_eq!(log.take(), ["charge", "refund", "mail"]);
+}
+
+#[tokio::test]
+async fn nothing_is_recorded_or_waited_for_within_a_step() {
+    let (kit, queue) = kit().await;
+    let handle = queue.enqueue(Number(1)).await.unwrap();
+    let work = |_: Number, ctx: Durable| async move {
+        let ctx = &ctx;
+        let mut said = Vec::new();
+        let slept = ctx.step("sleeps", || async { ctx.sleep(secs(60)).await }).await;
+        said.push(slept.unwrap_err().to_string());
+        let nested = ctx.step("nests", || async { ctx.random().await });
+        // Beside another one, which has nothing to do with it.
+        let (nested, beside) = tokio::join!(async { nested.await }, step(ctx, "beside"));
+        said.push(nested.unwrap_err().to_string());
+        Ok::<_, JobError>((said, beside?))
+    };
+    drain(&kit, &queue, work).await;
+    let (said, beside) = handle.result::<(Vec<String>, String)>().await.unwrap();
+    assert!(said.iter().all(|said| said.contains("cannot contain another step")), "{said:?}");
+    assert_eq!((said.len(), beside.as_str()), (2, "beside"));
+}
+
+#[tokio::test]
+async fn a_mark_of_a_change_sees_past_a_place_that_was_left_empty() {
+    let (kit, queue) = kit().await;
+    let handle = queue.enqueue(Number(1)).await.unwrap();
+    handle.send("a", &1).await.unwrap();
+    handle.send("a", &2).await.unwrap();
+    // What came at once leaves the place of the time-out empty.
+    let before = |_: Number, ctx: Durable| async move {
+        ctx.receive::<u32>("a").timeout(secs(9)).await?;
+        Err::<(), _>(JobError::new("again"))
+    };
+    drain(&kit, &queue, before).await;
+    kit.advance(secs(60));
+    let after = |_: Number, ctx: Durable| async move {
+        let version = ctx.version("new", 1).await?;
+        Ok::<_, JobError>((version, ctx.receive::<u32>("a").timeout(secs(9)).await?))
+    };
+    drain(&kit, &queue, after).await;
+    assert_eq!(handle.result::<(u32, u32)>().await.unwrap(), (0, 1));
+}
+
+#[tokio::test]
+async fn leases_that_run_out_between_two_waits_are_counted_apart() {
+    let (kit, queue) = kit().await;
+    let handle = queue.enqueue(Number(1)).await.unwrap();
+    let work = |_: Number, ctx: Durable| async move { ctx.sleep(secs(60)).await };
+    let backend = kit.client().backend();
+    for _ in 0..5 {
+        // A worker takes it, and dies.
+        let ask = windlass_runtime::backend::Ask {
+            queue: queue.name().clone(),
+            worker: windlass_runtime::model::WorkerId::from_bytes([1; 16]),
+            max: 1,
+            lease: secs(1),
+        };
+        assert_eq!(backend.dequeue(ask).await.unwrap().jobs.len(), 1);
+        kit.advance(secs(1));
+        // It is taken over, and suspends itself again.
+        drain(&kit, &queue, work).await;
+        assert_eq!(handle.job().await.unwrap().course.stalls, 0);
+        handle.promote().await.unwrap();
+    }
+}
