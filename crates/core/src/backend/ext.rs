@@ -2,6 +2,7 @@
 //! faster.
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::{Applied, Backend, Error, Result, Transition};
 use crate::decide::control::{NotPossible, Wish, control};
@@ -16,6 +17,9 @@ use crate::model::{
 
 /// How many jobs a bulk call reads at a time.
 const PAGE: u32 = 500;
+
+/// How many blocked jobs are looked at side by side.
+const AT_ONCE: usize = 32;
 
 /// Why a wish was not granted.
 #[derive(Debug, thiserror::Error)]
@@ -68,22 +72,11 @@ pub trait BackendExt: Backend {
         let mut jobs = jobs;
         loop {
             let mut transitions = Vec::with_capacity(jobs.len());
-            for job in &jobs {
-                let dependencies = if is_open_gate(job) || needs_dependencies(job) {
-                    Some(self.dependencies(&job.reference()).await?)
-                } else {
-                    None
-                };
-                if is_open_gate(job) {
-                    let dependencies = dependencies.as_deref().unwrap_or_default();
-                    // One may have been retried since it ended, and will end again.
-                    let ended = |one: &Dependency| one.state.is_none_or(State::is_terminal);
-                    if !dependencies.iter().all(ended) {
-                        continue;
-                    }
-                    self.tell_parent(job, dependencies).await?;
+            // Those that need a look at others, side by side.
+            for part in jobs.chunks(AT_ONCE) {
+                for decided in join_all(part.iter().map(|job| self.decide_unblocked(job))).await {
+                    transitions.extend(decided?);
                 }
-                transitions.extend(unblocked(job, dependencies.as_deref()));
             }
             if transitions.is_empty() {
                 return Ok(());
@@ -95,6 +88,27 @@ pub trait BackendExt: Backend {
                 _ => None,
             }));
         }
+    }
+
+    /// Decides about a blocked job that a call has named. The parent of a gate is told first.
+    ///
+    /// # Errors
+    /// As [`Backend::apply`].
+    async fn decide_unblocked(&self, job: &Job) -> Result<Option<Transition>> {
+        let opens = is_open_gate(job);
+        if !opens && !needs_dependencies(job) {
+            return Ok(unblocked(job, None));
+        }
+        let dependencies = self.dependencies(&job.reference()).await?;
+        if opens {
+            // One may have been retried since it ended, and will end again.
+            let ended = |one: &Dependency| one.state.is_none_or(State::is_terminal);
+            if !dependencies.iter().all(ended) {
+                return Ok(None);
+            }
+            self.tell_parent(job, &dependencies).await?;
+        }
+        Ok(unblocked(job, Some(&dependencies)))
     }
 
     /// Tells the parent of a gate what those came to that the gate depends on. One that has

@@ -63,7 +63,8 @@ pub use self::step::StepCall;
 /// first polled. What is called in another order, or under another name, than what was
 /// recorded at its position is [`Error::Diverged`] (rule W5). Calls that are polled together
 /// (`join!`) are fine as long as none of their branches goes on to further calls; for that,
-/// spawn jobs.
+/// spawn jobs. Calls that wait must not be raced (`select!`): which comes first is not
+/// recorded.
 ///
 /// Whoever waits here gives the lease back: the future is dropped, and the handler runs from
 /// its beginning when it is time (rule W2). That happens as soon as the handler awaits
