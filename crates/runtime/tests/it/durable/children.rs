@@ -242,3 +242,33 @@ async fn a_gate_that_an_operator_takes_away_is_put_up_again() {
     drain(&kit, &queue, work.clone()).await;
     assert_eq!(handle.result::<u64>().await.unwrap(), 7);
 }
+
+#[tokio::test]
+async fn a_parent_that_is_stored_anew_under_its_key_has_children_of_its_own() {
+    let (kit, _) = kit().await;
+    let parents = kit.client().queue("parents").keep_completed(Keep::Remove).declare().await;
+    let parents = parents.unwrap();
+    let children = kit.client().queue("children").declare().await.unwrap();
+    let (to, log) = (children.clone(), Log::default());
+    let seen = log.clone();
+    let work = move |job: Number, ctx: Durable| {
+        let (to, log) = (to.clone(), seen.clone());
+        async move {
+            if job.0 >= 100 {
+                return Ok(job.0);
+            }
+            let child = ctx.spawn("one", to.enqueue(Number(job.0 + 100))).await?;
+            let result: u64 = child.result().await?;
+            log.add(format!("{result}"));
+            Ok::<u64, JobError>(result)
+        }
+    };
+    for day in 1..=3 {
+        parents.enqueue(Number(day)).key("daily").await.unwrap();
+        drain(&kit, &parents, work.clone()).await;
+        drain(&kit, &children, work.clone()).await;
+        drain(&kit, &parents, work.clone()).await;
+        kit.advance(secs(3600));
+    }
+    assert_eq!(log.take(), ["101", "102", "103"]);
+}

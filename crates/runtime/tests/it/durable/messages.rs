@@ -146,3 +146,45 @@ async fn values_can_be_read_by_others_and_the_last_one_counts() {
     drain(&kit, &queue, work).await;
     assert_eq!(reader.result::<Option<String>>().await.unwrap().unwrap(), "done");
 }
+
+#[tokio::test]
+async fn two_receives_at_once_get_a_message_each() {
+    let (kit, queue) = kit().await;
+    let handle = queue.enqueue(Number(1)).await.unwrap();
+    let work = |_: Number, ctx: Durable| async move {
+        let (a, b) = tokio::try_join!(ctx.receive::<u32>("a").into_future(), async {
+            ctx.receive::<u32>("a").await
+        })?;
+        Ok::<_, JobError>((a, b))
+    };
+    handle.send("a", &1).await.unwrap();
+    drain(&kit, &queue, work).await;
+    assert_eq!(handle.state().await.unwrap(), State::Scheduled);
+    handle.send("a", &2).await.unwrap();
+    drain(&kit, &queue, work).await;
+    assert_eq!(handle.result::<(u32, u32)>().await.unwrap(), (1, 2));
+}
+
+#[tokio::test]
+async fn a_message_of_one_life_of_a_job_does_not_stand_in_the_way_of_the_next() {
+    let (kit, queue) = kit().await;
+    let senders = kit.client().queue("s").keep_completed(windlass_runtime::model::Keep::Remove);
+    let senders = senders.declare().await.unwrap();
+    let to = queue.enqueue(Number(1)).await.unwrap();
+    let target = to.reference().clone();
+    let work = move |job: Number, ctx: Durable| {
+        let to = target.clone();
+        async move { ctx.send(to, "a", &job.0).await }
+    };
+    for day in [7, 8] {
+        senders.enqueue(Number(day)).key("daily").await.unwrap();
+        drain(&kit, &senders, work.clone()).await;
+        kit.advance(secs(60));
+    }
+    let both = |_: Number, ctx: Durable| async move {
+        let first: u64 = ctx.receive("a").await?;
+        Ok::<_, JobError>((first, ctx.receive::<u64>("a").await?))
+    };
+    drain(&kit, &queue, both).await;
+    assert_eq!(to.result::<(u64, u64)>().await.unwrap(), (7, 8));
+}
