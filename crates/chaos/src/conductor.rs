@@ -110,6 +110,7 @@ impl Conductor {
     }
 
     async fn run(mut self, orders: &Orders, temporary: TempDir) -> Result<Evidence, Failure> {
+        let terms = self.begin_ticks(orders).await?;
         for index in 0..orders.workers {
             self.posts.push(Post::begin(&self.setting, Duty::Worker, index)?);
         }
@@ -121,7 +122,6 @@ impl Conductor {
             tokio::spawn(observer::observe(self.queues.clone(), orders.lease, Arc::clone(&done)));
 
         self.wait_for_work(orders.drain).await?;
-        let terms = self.begin_ticks(orders).await?;
         let begin = machine_time();
         self.harm(orders).await?;
         self.wait_for_resumption(orders.drain).await?;
@@ -174,7 +174,7 @@ impl Conductor {
             wanted.push(Filter { job_type: Some(JobType::new(name)?), ..Filter::default() });
         }
         for (queue, _) in self.queues.all() {
-            // Nothing is there before the repeatables are.
+            // Its moments come by themselves.
             if queue.name() != self.queues.ticks.name() {
                 wanted.push(queue.filter());
             }
@@ -220,18 +220,27 @@ impl Conductor {
     /// Puts the repeatables. Their moments are known beforehand: each has to be
     /// fired, once, whoever is there to do it.
     async fn begin_ticks(&mut self, orders: &Orders) -> Result<Terms, Failure> {
-        let ticks_from = self.now().await?.after(Duration::from_secs(2));
-        let ticks_until = ticks_from.after(orders.length);
-        for nth in 0..REPEATABLES {
-            self.queues
-                .ticks
-                .repeat(repeatable(nth), Tick)
-                .every(TICK)
-                .start(ticks_from)
-                .end(ticks_until)
-                .missed(Missed::RunAll(1000))
-                .await?;
-        }
+        let mut ahead = Duration::from_secs(2);
+        let (ticks_from, ticks_until) = loop {
+            let from = self.now().await?.after(ahead);
+            let until = from.after(orders.length);
+            for nth in 0..REPEATABLES {
+                self.queues
+                    .ticks
+                    .repeat(repeatable(nth), Tick)
+                    .every(TICK)
+                    .start(from)
+                    .end(until)
+                    .missed(Missed::RunAll(1000))
+                    .await?;
+            }
+            // All must be there before the first moment, and on a busy disk that takes its
+            // time. No process is there yet that could fire one: they can be put again.
+            if self.now().await? < from {
+                break (from, until);
+            }
+            ahead *= 2;
+        };
         let slots = self.queues.slots();
         Ok(Terms { lease: orders.lease, slots, ticks_from, ticks_until })
     }
