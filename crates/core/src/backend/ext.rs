@@ -106,20 +106,24 @@ pub trait BackendExt: Backend {
             if !dependencies.iter().all(ended) {
                 return Ok(None);
             }
-            self.tell_parent(job, &dependencies).await?;
+            if let Some((parent, at)) = gate_of(job) {
+                self.tell_results(parent, at, &dependencies).await?;
+            }
         }
         Ok(unblocked(job, Some(&dependencies)))
     }
 
-    /// Tells the parent of a gate what those came to that the gate depends on. One that has
-    /// ended needs to know nothing.
+    /// Tells a job what those came to that it has spawned (rule W2). One that is gone, or was
+    /// stored anew since, needs to know nothing.
     ///
     /// # Errors
     /// As [`Backend::apply`].
-    async fn tell_parent(&self, gate: &Job, dependencies: &[Dependency]) -> Result<()> {
-        let Some((parent, Gate { position, life })) = gate_of(gate) else {
-            return Ok(());
-        };
+    async fn tell_results(
+        &self,
+        parent: &JobRef,
+        Gate { position, life }: Gate,
+        dependencies: &[Dependency],
+    ) -> Result<()> {
         let told = Told::Results { position, outcomes: outcomes(dependencies) };
         match self.tell_life(parent, Some(life), vec![told]).await {
             Err(error) if !error.kind().is_transient() => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use windlass_core::backend::BackendExt;
-use windlass_core::decide::durable::{ChildEnd, LOOK_AGAIN, Told, gate_type, outcomes};
+use windlass_core::decide::durable::{ChildEnd, LOOK_AGAIN, gate_type};
 use windlass_core::decide::{self, JobRequest, OnDuplicate};
 use windlass_core::model::{
     Awaits, Dependency, Gate, JobId, JobKey, JobOptions, JobRef, NewJob, OnBrokenDependency,
@@ -238,7 +238,7 @@ impl Durable {
         let request = JobRequest {
             options: Arc::new(JobOptions {
                 on_broken_dependency: OnBrokenDependency::Run,
-                gate: Some(Gate { position, life: self.job().enqueued_at }),
+                gate: Some(self.gate_at(position)),
                 ..JobOptions::default()
             }),
             key: Some(JobKey::new(key)?),
@@ -248,6 +248,11 @@ impl Durable {
             ..JobRequest::new(fresh_id(), gate_type(), Payload::from("null"))
         };
         Ok(decide::enqueue(&self.running().spec, request)?)
+    }
+
+    /// Where a gate tells this job what the jobs came to that were spawned at a position.
+    fn gate_at(&self, position: u32) -> Gate {
+        Gate { position, life: self.job().enqueued_at }
     }
 
     /// Puts a gate up again that somebody has taken away, or tells this job itself what the
@@ -272,8 +277,8 @@ impl Durable {
             ends.push(Dependency { job: child, state, result });
         }
         if ends.iter().all(|end| end.state.is_none_or(State::is_terminal)) {
-            let told = Told::Results { position: of.position, outcomes: outcomes(&ends) };
-            self.client().backend().tell(&self.reference(), vec![told]).await?;
+            let at = self.gate_at(of.position);
+            self.client().backend().tell_results(&self.reference(), at, &ends).await?;
             // It was told while it runs: so it goes on at once.
             return Ok(later);
         }
