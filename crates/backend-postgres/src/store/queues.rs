@@ -43,8 +43,8 @@ impl Store {
 
     /// Pauses a queue or lets it go on.
     pub(crate) async fn set_paused(&self, name: &QueueName, paused: bool) -> Result<(), Error> {
-        let rows = self.call(Query::PauseQueue, (&name.as_str(), &paused)).await?;
-        rows.first().map(|_| ()).ok_or_else(|| Error::unknown_queue(name))
+        let rows = self.call(Query::SetPaused, (&name.as_str(), &paused)).await?;
+        if get(first(&rows)?, 0)? { Ok(()) } else { Err(Error::unknown_queue(name)) }
     }
 
     /// Every queue, by name.

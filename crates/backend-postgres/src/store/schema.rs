@@ -53,6 +53,7 @@ functions! {
     "lost_leases",
     "stats",
     "declare",
+    "set_paused",
     "clean",
 }
 

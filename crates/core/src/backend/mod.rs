@@ -83,9 +83,9 @@ pub trait Backend: Any + fmt::Debug + Send + Sync {
 
     /// Stops every process from dequeuing, until [`Backend::resume`].
     ///
-    /// **Atomicity** one step. **Ordering** holds for every dequeue that
-    /// begins after the answer. **Idempotency** pausing a paused queue changes
-    /// nothing. **Errors** [`ErrorKind::UnknownQueue`].
+    /// **Atomicity** one step. **Ordering** nothing is leased after the answer,
+    /// not by a dequeue that was under way either. **Idempotency** pausing a
+    /// paused queue changes nothing. **Errors** [`ErrorKind::UnknownQueue`].
     async fn pause(&self, queue: &QueueName) -> Result<()>;
 
     /// Lets a paused queue go on.

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use windlass_core::Backend;
-use windlass_core::backend::EnqueueAnswer;
 use windlass_core::model::{Job, JobId, Partitions, Rate, State};
 
 use crate::fixture::{Queue, ids, partition_key, secs, success};
@@ -179,31 +179,34 @@ async fn one_at_a_time_holds_however_many_ask_at_once(ctx: &Context) {
     assert_eq!(partition, Some(partition_key("a")));
 }
 
-/// Holds for every dequeue that begins after the answer.
+/// A dequeue that was under way has ended before the answer to a pause, or takes
+/// nothing: neither what waited nor what comes afterwards.
 async fn nothing_starts_after_a_pause_was_acknowledged(ctx: &Context) {
     let handles = ctx.handles(3).await;
     let queue = ctx.queue("q").await;
-    queue.add_all(queue.jobs(300)).await;
-    let each = queue.clone();
-    let after = ctx
-        .race(&handles, 8, move |i, backend| {
-            let queue = each.on(&backend);
-            async move {
-                if i == 0 {
-                    backend.pause(&queue.spec.name).await.expect("pause");
-                    return queue.take(9).await.len();
-                }
-                for _ in 0..10 {
-                    queue.take(1).await;
-                }
-                0
+    let (each, ended) = (queue.clone(), Arc::new(AtomicBool::new(false)));
+    ctx.race(&handles, 6, move |i, backend| {
+        let (queue, ended) = (each.on(&backend), Arc::clone(&ended));
+        async move {
+            let name = &queue.spec.name;
+            while i != 0 && !ended.load(Ordering::Relaxed) {
+                queue.take(1).await;
+                tokio::task::yield_now().await;
             }
-        })
-        .await;
-    assert_eq!(after[0], 0);
-    let leases = queue.stats().await.leases;
-    queue.nothing().await;
-    assert_eq!(queue.stats().await.leases, leases);
-    let answer = queue.enqueue(vec![queue.job()]).await;
-    assert!(matches!(answer, EnqueueAnswer::Stored { .. }));
+            for _ in 0..(if i == 0 { 15 } else { 0 }) {
+                queue.add_all(queue.jobs(5)).await;
+                backend.pause(name).await.expect("pause");
+                let leases = queue.stats().await.leases;
+                let late = queue.add_one().await;
+                queue.nothing().await;
+                for _ in 0..5 {
+                    assert_eq!(queue.see(&late).await.state, State::Waiting);
+                    assert_eq!(queue.stats().await.leases, leases);
+                }
+                backend.resume(name).await.expect("resume");
+            }
+            ended.store(true, Ordering::Relaxed);
+        }
+    })
+    .await;
 }
