@@ -18,6 +18,9 @@ use windlass_core::schedule::Schedule;
 use super::{Place, Script, Store};
 use crate::config::RedisConfig;
 
+/// How long the server may take to answer: the machine may be busy with everything else.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What a key holds, whatever its kind.
 type Held = BTreeMap<String, Vec<Vec<u8>>>;
 
@@ -72,7 +75,10 @@ impl Bench {
         config.prefix = format!("windlass_half_{}", std::process::id());
         config.clock = Clock::Manual(clock.clone());
         let admin = redis::Client::open(variable("WINDLASS_TEST_REDIS_ADMIN_URL")).unwrap();
-        let admin = admin.get_multiplexed_async_connection().await.unwrap();
+        let patient = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let admin = admin.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
         let store = Store::connect(&config).await.unwrap();
         for queue in ["q", "other", "lines"] {
             store.declare(&spec(queue)).await.unwrap();
