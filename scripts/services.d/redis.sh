@@ -17,7 +17,7 @@ redis_rights="~{windlass* &windlass* -@all \
 +evalsha +eval +publish +subscribe +unsubscribe +ping +time +info +wait \
 +cluster|slots +readonly +asking +client|setname +client|setinfo +hello +auth +select \
 +exists +pexpire +hget +hset +hmget +hdel +hexists +hincrby +hgetall +hkeys +hlen +hscan +hstrlen +hvals \
-+zadd +zrem +zcard +zrange +zrangebylex +zrevrangebylex +zremrangebyrank +zlexcount \
++zadd +zrem +zcard +zrange +zrangebylex +zrevrangebylex +zremrangebyrank +zlexcount +zmscore \
 +lpush +rpush +lpop +rpop +lrange +lindex"
 
 # Nothing of an operator's settings leads a client to another server.

@@ -188,6 +188,15 @@ return once(function()
         rests[i] = rest
     end
     local now = hmget(K.lives, ids)
+    -- What needs more than its life is read at once.
+    local whole = {}
+    for i = 1, #heads do
+        local life = now[i]
+        if byte(shapes, i) == 45 or (life and band(byte(life, 2), OTHERS_KNOW) ~= 0) then
+            whole[#whole + 1] = ids[i]
+        end
+    end
+    load_all(whole)
     local letters, told = {}, {}
     for i = 1, #heads do
         local shape = sub(shapes, i, i)

@@ -8,15 +8,17 @@
 -- full       goes on: an end is told to those who wait for it
 -- with       base write record meta graph
 return once(function()
+    local ends = {}
     for at = 5, #ARGV do
         local told = ARGV[at]
         local dependency, id = sub(told, 2, 17), sub(told, 18, 33)
         if sub(told, 1, 1) == 'c' then
-            count_one(id, dependency, sub(told, 34, 34))
+            ends[#ends + 1] = id .. dependency .. sub(told, 34, 34)
         else
             hear_need(dependency, id, ARGV[4], sub(told, 34, 34), sub(told, 35, 40))
         end
     end
+    count_ends(ends)
     flush_records()
     local shown, apart = show_named()
     return { 'ok', NOW, shown, apart }

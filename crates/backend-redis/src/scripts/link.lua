@@ -8,11 +8,9 @@
 --            cleaned; noting twice changes nothing.
 -- with       base write record meta graph
 return once(function()
-    local letters = {}
-    for at = 5, #ARGV do
-        local dependency, id = sub(ARGV[at], 1, 16), sub(ARGV[at], 17, 32)
-        letters[#letters + 1] = link(dependency, id, ARGV[4], sub(ARGV[at], 33, 33))
-    end
+    local edges = {}
+    for at = 5, #ARGV do edges[#edges + 1] = ARGV[at] end
+    local stands = link(edges, ARGV[4])
     flush_records()
-    return { 'ok', NOW, table.concat(letters) }
+    return { 'ok', NOW, table.concat(stands) }
 end)

@@ -18,15 +18,28 @@
 local changed, changed_list, fixed_before, life_before = {}, {}, {}, {}
 local named, named_set = {}, {}
 
+-- Reads the records of jobs that this script has not read so far.
+local function load_all(ids)
+    local missing, asked = {}, {}
+    for i = 1, #ids do
+        local id = ids[i]
+        if changed[id] == nil and not asked[id] then
+            asked[id] = true
+            missing[#missing + 1] = id
+        end
+    end
+    local fixed, lives = hmget(K.jobs, missing), hmget(K.lives, missing)
+    for i = 1, #missing do
+        local id = missing[i]
+        changed[id] = compose(fixed[i], lives[i])
+        fixed_before[id], life_before[id] = fixed[i], lives[i]
+    end
+end
+
 -- The record of a job as this script has left it so far; false if there is none.
 local function load(id)
-    local r = changed[id]
-    if r == nil then
-        local fixed, life = redis.call('HGET', K.jobs, id), redis.call('HGET', K.lives, id)
-        r = compose(fixed, life)
-        changed[id], fixed_before[id], life_before[id] = r, fixed, life
-    end
-    return r
+    if changed[id] == nil then load_all({ id }) end
+    return changed[id]
 end
 
 local dirty = {}
@@ -67,13 +80,24 @@ local function flush_records()
     changed_list, dirty = {}, {}
 end
 
--- Names a blocked job about which core has to decide.
-local function name_unblocked(r, id)
-    if not named_set[id] then
-        named_set[id] = true
-        named[#named + 1] = id
+-- Names blocked jobs about which core has to decide: of each its seq and its id.
+local function name_unblocked(members)
+    local fresh = {}
+    for from = 1, #members, 1000 do
+        local to = min(from + 999, #members)
+        local there = redis.call('ZMSCORE', K.unblocked, unpack(members, from, to))
+        for i = from, to do
+            local id = sub(members[i], 9)
+            if not named_set[id] then
+                named_set[id] = true
+                named[#named + 1] = id
+            end
+            if not there[i - from + 1] then
+                fresh[#fresh + 1], fresh[#fresh + 2] = '0', members[i]
+            end
+        end
     end
-    zadd_one(K.unblocked, sub(r, 10, 17) .. id)
+    zadd(K.unblocked, fresh)
 end
 
 local function dependency_counts(r)
@@ -85,17 +109,38 @@ local function with_counts(r, open, broken)
     return sub(r, 1, at - 1) .. spack('>I4I4', open, broken) .. sub(r, at + 8)
 end
 
--- Counts with a job that one it depends on has ended: c or b.
-local function count_one(id, dependency, how)
-    local r = load(id)
-    if not r or redis.call('HGET', K.needs_state, id .. dependency) ~= 'o' then return end
-    hset_one(K.needs_state, id .. dependency, how, 'o')
-    local open, broken = dependency_counts(r)
-    open = max(0, open - 1)
-    if how == 'b' then broken = broken + 1 end
-    r = with_counts(r, open, broken)
-    store(id, r)
-    if sub(r, 1, 1) == 'b' and (open == 0 or broken > 0) then name_unblocked(r, id) end
+-- Counts with jobs that one they depend on has ended, each once. `ends` has of each
+-- the job (16), the other (16), and how that ended: c or b.
+local function count_ends(ends)
+    local fields, open_ones, ids = {}, {}, {}
+    for i = 1, #ends do fields[i] = sub(ends[i], 1, 32) end
+    local states = hmget(K.needs_state, fields)
+    for i = 1, #ends do
+        if states[i] == 'o' then
+            open_ones[#open_ones + 1] = i
+            ids[#ids + 1] = sub(fields[i], 1, 16)
+        end
+    end
+    load_all(ids)
+    local counted, before, members = {}, {}, {}
+    for n, i in ipairs(open_ones) do
+        local id, field, how = ids[n], fields[i], sub(ends[i], 33, 33)
+        local r = load(id)
+        if r and not before[field] then
+            before[field] = 'o'
+            counted[#counted + 1], counted[#counted + 2] = field, how
+            local open, broken = dependency_counts(r)
+            open = max(0, open - 1)
+            if how == 'b' then broken = broken + 1 end
+            r = with_counts(r, open, broken)
+            store(id, r)
+            if sub(r, 1, 1) == 'b' and (open == 0 or broken > 0) then
+                members[#members + 1] = sub(r, 10, 17) .. id
+            end
+        end
+    end
+    hset(K.needs_state, counted, before)
+    name_unblocked(members)
 end
 
 -- Counts a job's end, how, with each that depends on it, once.
@@ -103,31 +148,45 @@ local function count_end(r, id, how)
     if band(byte(r, 2), NEEDED) == 0 then return end
     local after = '[' .. id
     repeat
-        local found = redis.call('ZRANGEBYLEX', K.needers, after, '(' .. id .. HIGH .. HIGH .. HIGH, 'LIMIT', 0, 500)
+        local found = redis.call('ZRANGEBYLEX', K.needers, after, '(' .. id .. HIGH .. HIGH .. HIGH, 'LIMIT', 0, 1000)
+        local fields, ends, heard, before, told = {}, {}, {}, {}, {}
+        for i = 1, #found do fields[i] = sub(found[i], 1, 32) end
+        local states = hmget(K.needer_state, fields)
         for i = 1, #found do
-            local other, queue = sub(found[i], 17, 32), sub(found[i], 33)
-            local state = redis.call('HGET', K.needer_state, id .. other)
+            local field, state, queue = fields[i], states[i], sub(found[i], 33)
             if state and sub(state, 1, 1) == '1' then
-                hset_one(K.needer_state, id .. other, '0' .. sub(state, 2), state)
+                before[field] = state
+                heard[#heard + 1], heard[#heard + 2] = field, '0' .. sub(state, 2)
                 if queue == '' then
-                    count_one(other, id, how)
+                    ends[#ends + 1] = sub(field, 17) .. id .. how
                 else
-                    hset_one(K.outbox, 'c' .. id .. other, how .. queue, false)
+                    told[#told + 1], told[#told + 2] = 'c' .. field, how .. queue
                 end
             end
-            after = '(' .. found[i]
         end
-    until #found < 500
+        hset(K.needer_state, heard, before)
+        hset(K.outbox, told, {})
+        count_ends(ends)
+        after = '(' .. (found[#found] or '')
+    until #found < 1000
 end
 
-local function set_needed(dependency, difference)
-    local before = redis.call('HGET', K.needed, dependency)
-    local count = tonumber(before or '0') + difference
-    if count > 0 then
-        hset_one(K.needed, dependency, tostring(count), before)
-    elseif before then
-        hdel_one(K.needed, dependency)
+-- Adds to how many wait for jobs. `differences` is by the job.
+local function add_needed(dependencies, differences)
+    local found = hmget(K.needed, dependencies)
+    local counts, gone, before = {}, {}, {}
+    for i = 1, #dependencies do
+        local dependency = dependencies[i]
+        local count = tonumber(found[i] or '0') + differences[dependency]
+        before[dependency] = found[i]
+        if count > 0 then
+            counts[#counts + 1], counts[#counts + 2] = dependency, tostring(count)
+        elseif found[i] then
+            gone[#gone + 1] = dependency
+        end
     end
+    hset(K.needed, counts, before)
+    hdel(K.needed, gone, before)
 end
 
 -- Hears with a dependency that a job is live, over or gone: l, o, g.
@@ -145,10 +204,8 @@ local function hear_need(dependency, id, queue, what, version)
         hset_one(K.needer_state, dependency .. id, sub(state, 1, 1) .. live .. version, state)
     end
     local is_live = what == 'l'
-    if was_live and not is_live then
-        set_needed(dependency, -1)
-    elseif is_live and not was_live then
-        set_needed(dependency, 1)
+    if was_live ~= is_live then
+        add_needed({ dependency }, { [dependency] = is_live and 1 or -1 })
     end
 end
 
@@ -185,30 +242,46 @@ local function tell_need(r, id, what)
     end
 end
 
--- Notes with a dependency that a job depends on it: r that it will (the dependency is
--- kept, and does not show it), n that it does, a only asks. Answers how the dependency
--- stands: o, c, b, or - if there is none.
-local function link(dependency, id, queue, noting)
-    local r = load(dependency)
-    if not r then return '-' end
-    local state, stands = sub(r, 1, 1), 'o'
-    if state == 'c' then
-        stands = 'c'
-    elseif is_ended(r) then
-        stands = 'b'
+-- Notes with jobs that jobs of a queue depend on them. `edges` has of each the
+-- dependency (16), the dependent (16), and r that it will (the dependency is kept, and
+-- does not show it), n that it does, or a only asks. Answers how each dependency stands:
+-- o, c, b, or - if there is none.
+local function link(edges, queue)
+    local needed, fields = {}, {}
+    for i = 1, #edges do
+        needed[i], fields[i] = sub(edges[i], 1, 16), sub(edges[i], 1, 32)
     end
-    if noting == 'a' then return stands end
-    local before = redis.call('HGET', K.needer_state, dependency .. id)
-    if not before then
-        local since = noting == 'r' and NOW or ''
-        local open = stands == 'o' and '1' or '0'
-        hset_one(K.needer_state, dependency .. id, open .. '1' .. rep(char(0), 6) .. since, false)
-        zadd_one(K.needers, dependency .. id .. queue)
-        set_needed(dependency, 1)
-    elseif noting == 'n' and #before > 8 then
-        hset_one(K.needer_state, dependency .. id, sub(before, 1, 8), before)
+    load_all(needed)
+    local found = hmget(K.needer_state, fields)
+    local stands, before, now, states, members = {}, {}, {}, {}, {}
+    local waited_for, more = {}, {}
+    local function note(field, state)
+        now[field] = state
+        states[#states + 1], states[#states + 2] = field, state
     end
-    if noting == 'n' then show_needed(dependency, r) end
+    for i = 1, #edges do
+        local dependency, field, noting = needed[i], fields[i], sub(edges[i], 33, 33)
+        local r = load(dependency)
+        if not r then
+            stands[i] = '-'
+        else
+            stands[i] = sub(r, 1, 1) == 'c' and 'c' or is_ended(r) and 'b' or 'o'
+            if now[field] == nil then now[field], before[field] = found[i], found[i] end
+            if noting ~= 'a' and not now[field] then
+                local since = noting == 'r' and NOW or ''
+                note(field, (stands[i] == 'o' and '1' or '0') .. '1' .. rep(char(0), 6) .. since)
+                members[#members + 1], members[#members + 2] = '0', field .. queue
+                if not more[dependency] then waited_for[#waited_for + 1] = dependency end
+                more[dependency] = (more[dependency] or 0) + 1
+            elseif noting == 'n' and #now[field] > 8 then
+                note(field, sub(now[field], 1, 8))
+            end
+            if noting == 'n' then show_needed(dependency, r) end
+        end
+    end
+    hset(K.needer_state, states, before)
+    zadd(K.needers, members)
+    add_needed(waited_for, more)
     return stands
 end
 

@@ -38,6 +38,53 @@ local function held_until(wish)
     return later(NOW, sub(wish, 2))
 end
 
+-- Stores what new jobs depend on, `linked` of these: their records are there already.
+local function store_needs(ids, specials, linked)
+    local edges = {}
+    for _, i in ipairs(linked) do
+        for _, need in ipairs(specials[i].needs) do
+            if need[1] == 'l' then edges[#edges + 1] = need[2] .. ids[i] .. 'n' end
+        end
+    end
+    local here, nth = link(edges, ''), 0
+    local states, lists, blocked, doubts, expiring, members = {}, {}, {}, {}, {}, {}
+    for _, i in ipairs(linked) do
+        local id, list, in_doubt = ids[i], {}, false
+        local open, broken = 0, 0
+        for j, need in ipairs(specials[i].needs) do
+            local stands = need[1]
+            if stands == 'l' then
+                nth = nth + 1
+                stands = here[nth]
+                list[j] = char(0) .. need[2]
+            else
+                in_doubt = true
+                list[j] = char(#need[3]) .. need[3] .. need[2]
+            end
+            states[#states + 1], states[#states + 2] = id .. need[2], stands
+            if stands == 'o' then
+                open = open + 1
+            elseif stands == 'b' then
+                broken = broken + 1
+            end
+        end
+        lists[#lists + 1], lists[#lists + 2] = id, table.concat(list)
+        if in_doubt then doubts[#doubts + 1], doubts[#doubts + 2] = '0', id end
+        local r = with_counts(load(id), open, broken)
+        store(id, r)
+        local member, expires = sub(r, 10, 17) .. id, expiry(r)
+        blocked[#blocked + 1], blocked[#blocked + 2] = '0', member
+        if expires then expiring[#expiring + 1], expiring[#expiring + 2] = '0', expires .. member end
+        if open == 0 or broken > 0 then members[#members + 1] = member end
+    end
+    hset(K.needs_state, states, {})
+    hset(K.needs, lists, {})
+    zadd(K.blocked, blocked)
+    zadd(K.doubts, doubts)
+    zadd(K.expiring, expiring)
+    name_unblocked(members)
+end
+
 -- Answers nil and what became of each: letters (s stored, e existing, d duplicate, h
 -- held), and of the last two the number and: ids and records, or id and moment; or
 -- why the batch is refused: letter, number of the job, number of the dependency.
@@ -119,7 +166,7 @@ local function store_jobs(first)
         count_up(K.meta, 'q', fresh_count)
         add_to_pages(last, new_ids, false)
     end
-    local linked = {}
+    local linked, labels = {}, {}
     local seq_number, queue_number = last, sunpack('>I2', meta.number)
     for i = 1, count do
         if letters[i] == 's' then
@@ -150,43 +197,18 @@ local function store_jobs(first)
             end
             local r = state .. sub(head, 17, 18) .. FIRST_VERSION .. seq .. sub(head, 19, 26)
                 .. due .. due .. NOW .. body
-            for _, label in ipairs(labels_of(r, id)) do zadd_one(K.labels, label) end
+            for _, label in ipairs(labels_of(r, id)) do
+                labels[#labels + 1], labels[#labels + 2] = '0', label
+            end
             fixed_before[id], life_before[id] = false, false
             store(id, r)
             if state == 'p' then attach(r, id) end
         end
     end
 
+    zadd(K.labels, labels)
     -- A dependency may stand behind its dependent in the batch.
-    for _, i in ipairs(linked) do
-        local id, needs, list = ids[i], specials[i].needs, {}
-        local open, broken, states = 0, 0, {}
-        for j, need in ipairs(needs) do
-            local stands = need[1]
-            if stands == 'l' then
-                stands = link(need[2], id, '', 'n')
-                list[j] = char(0) .. need[2]
-            else
-                list[j] = char(#need[3]) .. need[3] .. need[2]
-                zadd_one(K.doubts, id)
-            end
-            states[#states + 1] = id .. need[2]
-            states[#states + 1] = stands
-            if stands == 'o' then
-                open = open + 1
-            elseif stands == 'b' then
-                broken = broken + 1
-            end
-        end
-        hset(K.needs_state, states, {})
-        hset_one(K.needs, id, table.concat(list), false)
-        local r = with_counts(load(id), open, broken)
-        store(id, r)
-        zadd_one(K.blocked, sub(r, 10, 17) .. id)
-        local expires = expiry(r)
-        if expires then zadd_one(K.expiring, expires .. sub(r, 10, 17) .. id) end
-        if open == 0 or broken > 0 then name_unblocked(r, id) end
-    end
+    if #linked > 0 then store_needs(ids, specials, linked) end
     if meta.is_partitioned then judge_touched() end
     flush_records()
 
