@@ -90,7 +90,8 @@ fn of_code(error: &dyn DatabaseError) -> (ErrorKind, &'static str) {
         ),
         (_, "40001" | "40P01") => (
             ErrorKind::Unavailable,
-            "the transaction met others again and again; keep transactions that enqueue short",
+            "the transaction met others again and again; keep transactions that enqueue or settle \
+             short, and at READ COMMITTED",
         ),
         (_, "55P03") => (ErrorKind::Unavailable, "a lock did not become free within lock_timeout"),
         (_, "53100") => {
@@ -128,6 +129,12 @@ fn of_code(error: &dyn DatabaseError) -> (ErrorKind, &'static str) {
 pub(crate) fn is_collision(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(of_server) = error else { return false };
     matches!(of_server.code().as_deref(), Some("40001" | "40P01"))
+}
+
+/// Whether a call was undone because of what somebody else has committed since it looked.
+pub(crate) fn is_outdated(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(of_server) = error else { return false };
+    of_server.code().as_deref() == Some("40001")
 }
 
 /// Whether a connection is of no use any more, though it still answers.

@@ -13,7 +13,9 @@ impl PostgresBackend {
     /// of its own to the same database: they exist if and only if that
     /// transaction commits.
     ///
-    /// Any isolation level will do. What it did is undone if it fails; the rest of
+    /// Any isolation level will do. What collides with others is tried again at READ
+    /// COMMITTED, the default, and is
+    /// [`Unavailable`](windlass_core::ErrorKind::Unavailable) at the others. What it did is undone if it fails; the rest of
     /// the transaction is not touched. Nobody is notified: nothing may slow the
     /// caller's commit down, and workers find the jobs at their next poll.
     /// Deduplication keys and job keys that the batch takes make others who want
@@ -36,7 +38,11 @@ impl PostgresBackend {
     /// completion of its job thus commit together or not at all.
     ///
     /// What is said at [`PostgresBackend::enqueue_in`] about transactions holds
-    /// here too. Jobs that the answer names as unblocked may be left to the sweep.
+    /// here too, but for one thing: at REPEATABLE READ and SERIALIZABLE the transaction
+    /// goes by the lease as it was at its first statement, so that a completion, and a
+    /// child of the job, is refused as [`Unavailable`](windlass_core::ErrorKind::Unavailable)
+    /// once a heartbeat has extended it. A handler that may outlast a heartbeat keeps to
+    /// READ COMMITTED. Jobs that the answer names as unblocked may be left to the sweep.
     ///
     /// # Errors
     /// As [`Backend::apply`](windlass_core::Backend::apply).

@@ -1,7 +1,7 @@
 -- In:  a queue, and what look() has answered before this transaction wrote
 --      anything about it.
 -- Out: where the tables now begin, as in checkpoints; a checkpoint is written if
---      nobody else is writing one.
+--      nobody else is writing one, and this transaction has written nothing at all.
 -- Why: finds the first that is alive in each table, from where it was last. What
 --      is found now may be newer than the snapshot, and that does no harm: what
 --      was alive in the snapshot and is gone now is gone for good, and what has
@@ -49,7 +49,12 @@ BEGIN
         SELECT l.token INTO token FROM windlass.leases l
         WHERE l.queue = _queue AND l.token >= token ORDER BY l.queue, l.token LIMIT 1;
     END IF;
-    IF NOT pg_try_advisory_xact_lock(windlass.lock_of(_queue) + 1) THEN
+    -- A snapshot never names its own transaction: once that has a number and somebody with
+    -- a higher one has committed, it counts as seen. What it writes later, after this
+    -- checkpoint, would be left out for ever.
+    IF pg_current_xact_id_if_assigned() IS NOT NULL
+        OR NOT pg_try_advisory_xact_lock(windlass.lock_of(_queue) + 1)
+    THEN
         RETURN;
     END IF;
     -- Whoever wrote one since the look knows more.

@@ -34,6 +34,11 @@ BEGIN
         SELECT old.ctid FROM windlass.dedup old
         WHERE old.queue = q.id AND NOT old.live AND old.held_until <= now
         LIMIT 1000 FOR UPDATE SKIP LOCKED));
+    -- How many of the newest are left must not be counted by two at once: each would pass
+    -- over what the other removes, and remove as many.
+    IF _state >= 4 THEN
+        PERFORM pg_advisory_xact_lock(windlass.cleaning_lock_of(q.id));
+    END IF;
     SELECT * INTO k FROM windlass.look(q.id);
     IF k.due <= now AND _state < 3 THEN
         PERFORM windlass.release(q.id, now, k.due);
@@ -91,7 +96,7 @@ BEGIN
     END IF;
 
     FOR d IN
-        SELECT p.seq, j.id, j.flags FROM (
+        SELECT p.seq, j.id FROM (
             SELECT s.seq FROM windlass.scheduled s WHERE s.queue = q.id AND _state = 1
             UNION ALL SELECT r.seq FROM windlass.ready r WHERE r.queue = q.id AND _state = 2
             UNION ALL SELECT l.seq FROM windlass.lines l
@@ -101,10 +106,12 @@ BEGIN
         WHERE j.enqueued_at <= cutoff ORDER BY j.seq LIMIT greatest(reach, 0)
     LOOP
         EXIT WHEN removed = _limit;
-        CONTINUE WHEN d.flags & 16 <> 0 AND windlass.is_needed(d.seq);
         SELECT * INTO h FROM windlass.hold(q.id, d.seq);
         CONTINUE WHEN h.stand <> ALL (CASE _state WHEN 1 THEN array[1] ELSE array[2, 8, 9] END);
-        IF d.flags & 16 <> 0 THEN
+        -- Somebody may have come to depend on it since it was found: only of a job that
+        -- is held nobody can.
+        CONTINUE WHEN (h.job).flags & 16 <> 0 AND windlass.is_needed(d.seq);
+        IF (h.job).flags & 16 <> 0 THEN
             -- Those that depend on it have ended: there is nothing to decide.
             PERFORM windlass.tell_dependents(d.seq, false);
         END IF;

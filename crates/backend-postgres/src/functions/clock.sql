@@ -30,3 +30,10 @@ $$;
 CREATE FUNCTION windlass.lock_of(_queue int) RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT ('windlass.queues'::regclass::oid::bigint << 32) + _queue::bigint * 2
 $$;
+
+-- In:  a queue.
+-- Out: the number of the advisory lock of whoever cleans what has ended in it.
+-- Why: as lock_of.
+CREATE FUNCTION windlass.cleaning_lock_of(_queue int) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT ('windlass.ended'::regclass::oid::bigint << 32) + _queue::bigint
+$$;

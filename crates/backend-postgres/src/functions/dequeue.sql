@@ -19,6 +19,7 @@ AS $$
 DECLARE
     q windlass.queues;
     was windlass.queues;
+    is_shared bool := false;
     now bigint;
     k record;
     answer windlass.answer;
@@ -44,8 +45,13 @@ BEGIN
     LOOP
         was := q;
         IF q.partitioned OR q.concurrency IS NOT NULL OR q.rate_limit IS NOT NULL THEN
+            -- Several that all have the lock and want it alone would wait for each other.
+            IF is_shared THEN
+                RAISE EXCEPTION 'a queue has bounds by now' USING ERRCODE = '40001';
+            END IF;
             PERFORM pg_advisory_xact_lock(windlass.lock_of(q.id));
         ELSE
+            is_shared := true;
             PERFORM pg_advisory_xact_lock_shared(windlass.lock_of(q.id));
         END IF;
         SELECT * INTO q FROM windlass.queues WHERE id = was.id;
@@ -97,13 +103,11 @@ BEGIN
             picked := picked || CASE WHEN t.some_expired
                 THEN windlass.set_aside(q.id, now, t.taken) ELSE t.taken END;
         END LOOP;
-        WHILE NOT more AND line <= cardinality(k.sorts) LOOP
-            more := EXISTS (
-                SELECT 1 FROM windlass.ready r
-                WHERE r.queue = q.id AND (r.sort, r.place) >= (k.sorts[line], k.places[line])
-                    AND (r.sort = k.sorts[line] OR k.open_end AND line = cardinality(k.sorts)));
-            line := line + 1;
-        END LOOP;
+        -- What was passed over, somebody else is taking or changing: they may leave it.
+        IF cardinality(picked) < room THEN
+            line := 1;
+        END IF;
+        more := windlass.any_ready(q.id, k.sorts[line:], k.places[line:], k.open_end);
     END IF;
 
     IF cardinality(picked) > 0 THEN
@@ -212,6 +216,21 @@ BEGIN
             SELECT one.* FROM windlass.jobs one WHERE one.queue = q.id AND one.seq = s.seq LIMIT 1) AS j
         WHERE j.expires IS NULL OR j.expires > s.due OR j.started_at IS NOT NULL
         ORDER BY s.due LIMIT 1;
+        -- Somebody else may have put the last one in line since this looked there.
+        IF next_due IS NULL THEN
+            IF q.partitioned THEN
+                PERFORM windlass.judge(q.id, now);
+                more := EXISTS (
+                    SELECT 1 FROM windlass.partitions p WHERE p.queue = q.id AND p.status = 1);
+            ELSE
+                k := windlass.look(q.id);
+                more := windlass.any_ready(q.id, k.sorts, k.places, k.open_end);
+            END IF;
+            IF more THEN
+                more := false;
+                next_line := least(next_line, now + 10000);
+            END IF;
+        END IF;
     END IF;
     answer.facts := array[now, 0, more::int, held, first_end, used, oldest, next_due, next_line];
     answer.note := q.spec;

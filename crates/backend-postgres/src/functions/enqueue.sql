@@ -136,10 +136,11 @@ BEGIN
                 RETURN;
             END IF;
         ELSE
-            -- Held until the end: nobody takes the lease over meanwhile.
+            -- Held until the end: nobody takes the lease over meanwhile. It can be
+            -- extended: a caller's own transaction may take its time.
             PERFORM 1 FROM windlass.queues q
             JOIN windlass.leases l ON l.queue = q.id AND l.token = n.token AND l.id = n.id
-            WHERE q.name = n.name FOR SHARE OF l;
+            WHERE q.name = n.name FOR KEY SHARE OF l;
             IF NOT FOUND THEN
                 answer.facts := array[2, n.of - 1, 3, n.which - 1];
                 RETURN NEXT answer;
@@ -198,13 +199,20 @@ BEGIN
                 CONTINUE;
             END IF;
         END IF;
-        IF NOT fresh[n.at] AND _needs_from[n.at + 1] > _needs_from[n.at] THEN
-            -- It was not to be stored when its dependencies were looked at.
+        IF NOT fresh[n.at]
+            AND (_needs_from[n.at + 1] > _needs_from[n.at] OR n.at = ANY (_child))
+        THEN
+            -- It was not to be stored when its dependencies and its parent were looked at.
             RAISE EXCEPTION 'a deduplication key came free' USING ERRCODE = '40001';
         END IF;
         -- Whoever had the key may have ended while this waited for it: by the store's
         -- time, too, this job comes after that.
         now := greatest(now, windlass.clock(_clock));
+        IF held_until <> windlass.later(now, n.hold) THEN
+            held_until := windlass.later(now, n.hold);
+            UPDATE windlass.dedup t SET held_until = windlass.later(now, n.hold)
+            WHERE t.queue = n.queue AND t.dedup_key = n.key;
+        END IF;
         open_count := 0;
         broken_count := 0;
         has_needs := coalesce(_needs_from[n.at + 1] > _needs_from[n.at], false);

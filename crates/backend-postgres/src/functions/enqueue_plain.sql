@@ -134,9 +134,14 @@ BEGIN
             SELECT coalesce(_turns[i.at], i.at) AS turn, j.queue, queues[coalesce(_which[i.at], 1)] AS wanted,
                    j.seq = ANY (stored) AND i.at = array_position(_ids, i.id) AS is_new
             FROM unnest(_ids) WITH ORDINALITY AS i(id, at)
-            CROSS JOIN LATERAL (SELECT k.* FROM windlass.jobs k WHERE k.id = i.id LIMIT 1) AS j
+            LEFT JOIN LATERAL (
+                SELECT k.* FROM windlass.jobs k WHERE k.id = i.id LIMIT 1) AS j ON true
             ORDER BY 1
         LOOP
+            -- Who had the id when it was to be stored has been removed since.
+            IF missing.queue IS NULL THEN
+                RAISE EXCEPTION 'a job has gone meanwhile' USING ERRCODE = '40001';
+            END IF;
             IF missing.queue <> missing.wanted THEN
                 RAISE EXCEPTION '%', missing.turn - 1 USING ERRCODE = 'WLIDT';
             END IF;

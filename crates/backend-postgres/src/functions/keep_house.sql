@@ -1,8 +1,8 @@
 -- In:  a queue.
 -- Out: nothing; a checkpoint is written if much has happened since the last one.
 -- Why: dequeues write them as they go. Where nobody dequeues, somebody else must,
---      or the journal grows. Nothing of the queue may have been written before in
---      the same transaction.
+--      or the journal grows. Of several queues in one transaction only the first has
+--      one written: see checkpoint.
 CREATE FUNCTION windlass.keep_house(_queue int) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     k record;

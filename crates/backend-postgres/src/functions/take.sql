@@ -37,3 +37,27 @@ BEGIN
     END IF;
 END
 $$;
+
+-- In:  a queue, where ranks in ready begin, whether all behind the last one are meant
+--      too.
+-- Out: whether a job stands there, though somebody else may be taking it.
+-- Why: whoever leases as many as it may has to ask again at once, and whoever passed
+--      over what others hold has to ask again soon.
+CREATE FUNCTION windlass.any_ready(_queue int, _sorts bigint[], _places bigint[], _open_end bool)
+RETURNS bool LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    FOR i IN 1..coalesce(cardinality(_sorts), 0) LOOP
+        PERFORM 1 FROM windlass.ready r
+        WHERE r.queue = _queue AND (r.sort, r.place) >= (_sorts[i], _places[i])
+            AND (r.sort = _sorts[i] OR _open_end AND i = cardinality(_sorts))
+        LIMIT 1;
+        IF FOUND THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END
+$$;

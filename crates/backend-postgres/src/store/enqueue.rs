@@ -53,9 +53,18 @@ impl Store {
         connection: &mut PgConnection,
         jobs: Vec<NewJob>,
     ) -> Result<EnqueueAnswer, Error> {
-        let (query, arguments) = self.enqueue_call(&jobs, Within::Callers, false)?;
-        let answer = run_in(connection, query, arguments).await;
+        let answer = self.try_enqueue_in(connection, &jobs).await?;
         self.enqueued(jobs, answer).await
+    }
+
+    /// The same, with the server's own answer, for [`enqueued`](Self::enqueued).
+    pub(super) async fn try_enqueue_in(
+        &self,
+        connection: &mut PgConnection,
+        jobs: &[NewJob],
+    ) -> Result<Result<Vec<PgRow>, sqlx::Error>, Error> {
+        let (query, arguments) = self.enqueue_call(jobs, Within::Callers, false)?;
+        Ok(run_in(connection, query, arguments).await)
     }
 
     fn enqueue_call(
@@ -83,7 +92,8 @@ impl Store {
         Ok((self.queries.get(Query::Enqueue), arguments))
     }
 
-    async fn enqueued(
+    /// What an answer of the server says.
+    pub(super) async fn enqueued(
         &self,
         jobs: Vec<NewJob>,
         answer: Result<Vec<PgRow>, sqlx::Error>,

@@ -31,7 +31,7 @@ use windlass_core::model::{Clock, QueueName, Timestamp};
 use windlass_core::{Error, ErrorKind};
 
 use crate::config::{Pooler, PostgresConfig};
-use crate::error::{from_sqlx, is_collision, is_on_wrong_server};
+use crate::error::{from_sqlx, is_collision, is_on_wrong_server, is_outdated};
 use crate::record::{Names, get};
 use abandoned::Abandoned;
 use connections::{Connections, PATIENCE};
@@ -210,8 +210,34 @@ async fn once(
     answer
 }
 
-/// Runs a statement on a connection of the caller's, inside its transaction.
+/// Runs a statement on a connection of the caller's, inside its transaction. Where
+/// that sees what others have committed since, a collision with them is tried again.
 async fn run_in(
+    connection: &mut PgConnection,
+    sql: SqlStr,
+    arguments: PgArguments,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut attempt = 0;
+    loop {
+        match once_in(connection, sql.clone(), arguments.clone()).await {
+            Err(error)
+                if attempt < ATTEMPTS && is_outdated(&error) && sees_others(connection).await? =>
+            {
+                attempt += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether each statement of a transaction sees what was committed before it.
+async fn sees_others(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let text = "SELECT current_setting('transaction_isolation') = 'read committed'";
+    sqlx::query_scalar(text).persistent(false).fetch_one(connection).await
+}
+
+/// One attempt at a statement inside the caller's transaction.
+async fn once_in(
     connection: &mut PgConnection,
     sql: SqlStr,
     arguments: PgArguments,

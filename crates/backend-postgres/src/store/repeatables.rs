@@ -112,15 +112,20 @@ impl Store {
             transaction.rollback().await?;
             return Ok(false);
         }
-        if !put.jobs.is_empty()
-            && let EnqueueAnswer::Refused { why, .. } =
-                self.enqueue_in(&mut transaction, put.jobs.clone()).await?
-        {
-            transaction.rollback().await?;
-            return Err(Failed::Otherwise(match why {
-                Refusal::UnknownQueue(queue) => Error::unknown_queue(&queue),
-                why => Error::new(ErrorKind::Invalid, why.to_string()),
-            }));
+        if !put.jobs.is_empty() {
+            let answer = self.try_enqueue_in(&mut transaction, &put.jobs).await?;
+            // The whole transaction is tried again, and not what came of half of it.
+            if answer.as_ref().is_err_and(is_collision) {
+                answer?;
+            } else if let EnqueueAnswer::Refused { why, .. } =
+                self.enqueued(put.jobs.clone(), answer).await?
+            {
+                transaction.rollback().await?;
+                return Err(Failed::Otherwise(match why {
+                    Refusal::UnknownQueue(queue) => Error::unknown_queue(&queue),
+                    why => Error::new(ErrorKind::Invalid, why.to_string()),
+                }));
+            }
         }
         transaction.commit().await?;
         connection.keep();

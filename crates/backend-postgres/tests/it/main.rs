@@ -3,6 +3,7 @@
 mod bounds;
 mod cancelled;
 mod collisions;
+mod crossed;
 mod fixture;
 mod harmed;
 mod hidden;
