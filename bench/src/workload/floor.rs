@@ -24,6 +24,13 @@ const LONE_PART: usize = 50;
 /// cold as there.
 const PACED: usize = 100;
 
+/// How many steps each job records, and how many jobs at once, as many as a worker runs.
+const STEPS: usize = 5;
+const AT_ONCE: usize = 64;
+
+/// What a step comes to.
+const OUTCOME: &[u8] = br#"{"Ok":12345}"#;
+
 /// A bare queue: priority, moment, lease and acknowledgement, and no other
 /// rule.
 trait Bare {
@@ -33,6 +40,10 @@ trait Bare {
     /// Acknowledges what the last call gave out and leases the next jobs, in
     /// one step. Answers how many it gave out.
     fn turn(&mut self, count: usize) -> Result<usize>;
+
+    /// Records what step `step` of each of the jobs came to that were given out last, so
+    /// many in one step.
+    fn record(&mut self, step: usize, at_once: usize) -> Result<()>;
 }
 
 fn open(options: &Options, batch: usize) -> Result<Box<dyn Bare>> {
@@ -41,6 +52,21 @@ fn open(options: &Options, batch: usize) -> Result<Box<dyn Bare>> {
         "sqlite" => Box::new(sqlite::Queue::create(options, batch)?),
         other => bail!("there is no floor for {other:?} yet"),
     })
+}
+
+/// Drains `--jobs` that record their steps one after the other.
+fn steps(options: &Options, payload: &str) -> Result<Duration> {
+    let mut bare = open(options, BATCHES[1] + STEPS)?;
+    for from in (0..options.jobs).step_by(BATCHES[1]) {
+        bare.enqueue(from, BATCHES[1].min(options.jobs - from), payload)?;
+    }
+    let begun = Instant::now();
+    while bare.turn(BATCHES[1])? > 0 {
+        for step in 0..STEPS {
+            bare.record(step, AT_ONCE)?;
+        }
+    }
+    Ok(begun.elapsed())
 }
 
 /// Enqueues and drains `--jobs` in batches of each size. The rate is that of
@@ -96,5 +122,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             .with(&format!("enqueue_{batch}_jobs_per_s"), per_second(options.jobs, enqueued))
             .with(&format!("drain_{batch}_jobs_per_s"), per_second(options.jobs, last));
     }
+    let took = steps(options, &payload)?;
+    report = report.with("steps_jobs_per_s", per_second(options.jobs, took));
     report.rate(options.jobs, last).print()
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
-use super::Bare;
+use super::{Bare, OUTCOME};
 
 /// A sorted map behind a lock.
 #[derive(Default)]
@@ -17,6 +17,7 @@ struct Jobs {
     ready: BTreeMap<(i64, i64, usize), String>,
     leased: HashMap<usize, String>,
     done: Vec<(usize, String)>,
+    steps: HashMap<(usize, usize), Vec<u8>>,
 }
 
 impl Bare for Queue {
@@ -35,5 +36,14 @@ impl Bare for Queue {
             jobs.leased.insert(n, payload);
         }
         Ok(jobs.leased.len())
+    }
+
+    fn record(&mut self, step: usize, at_once: usize) -> Result<()> {
+        let jobs = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids: Vec<usize> = jobs().leased.keys().copied().collect();
+        for ids in ids.chunks(at_once) {
+            jobs().steps.extend(ids.iter().map(|id| ((*id, step), OUTCOME.to_vec())));
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use windlass::postgres::sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
 use windlass::postgres::sqlx::{self, Executor};
 
+use super::OUTCOME;
 use super::server::{self, Done};
 use crate::server::postgres::{connect, server as options_of};
 
@@ -17,6 +18,10 @@ const SCHEMA: &str = "
         priority int NOT NULL, due bigint NOT NULL, until bigint, payload bytea NOT NULL
     );
     CREATE INDEX ready ON jobs (priority, due, id) WHERE state = 0;
+    DROP TABLE IF EXISTS steps;
+    CREATE TABLE steps (
+        job bigint NOT NULL, step int NOT NULL, outcome bytea NOT NULL, PRIMARY KEY (job, step)
+    );
 ";
 
 /// What a planner that knows the table would do anyway, from the first row on.
@@ -47,6 +52,8 @@ const LEASE: &str = "
 const KEEP: &str = "UPDATE jobs SET state = 2 WHERE id = ANY ($1)";
 
 const REMOVE: &str = "DELETE FROM jobs WHERE id = ANY ($1)";
+
+const RECORD: &str = "INSERT INTO steps SELECT job, $2, $3 FROM unnest($1::bigint[]) AS job";
 
 /// A connection to the table.
 pub(super) struct Queue {
@@ -101,6 +108,12 @@ impl server::Queue for Queue {
             Done::Removed => REMOVE,
         };
         sqlx::query(sql).bind(ids).execute(&mut self.conn).await?;
+        Ok(())
+    }
+
+    async fn record(&mut self, ids: &[i64], step: usize) -> Result<()> {
+        let query = sqlx::query(RECORD).bind(ids).bind(i32::try_from(step)?).bind(OUTCOME);
+        query.execute(&mut self.conn).await?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use windlass::redis::redis::aio::{MultiplexedConnection, PubSub};
 use windlass::redis::redis::{self, Client, Pipeline, Value};
 use windlass::redis::{RedisConfig, Servers};
 
+use super::OUTCOME;
 use super::server::{self, Done};
 
 /// Keys: ready, leases, jobs. Arguments: how many, until when.
@@ -32,6 +33,7 @@ struct Keys {
     ready: String,
     leases: String,
     ended: String,
+    steps: String,
     /// On which notices go.
     channel: String,
 }
@@ -47,6 +49,7 @@ fn open(url: &str) -> Result<(Client, Keys)> {
         ready: key("ready"),
         leases: key("leases"),
         ended: key("ended"),
+        steps: key("steps"),
         channel: key("work"),
     };
     Ok((Client::open(server)?, keys))
@@ -77,7 +80,7 @@ impl server::Queue for Queue {
         let mut queue = Self::open(url).await?;
         let keys = &queue.keys;
         let _: Value = redis::cmd("UNLINK")
-            .arg(&[&keys.jobs, &keys.ready, &keys.leases, &keys.ended])
+            .arg(&[&keys.jobs, &keys.ready, &keys.leases, &keys.ended, &keys.steps])
             .query_async(&mut queue.conn)
             .await?;
         Ok(queue)
@@ -127,6 +130,15 @@ impl server::Queue for Queue {
             }
         }
         Ok(batch.exec_async(&mut self.conn).await?)
+    }
+
+    async fn record(&mut self, ids: &[i64], step: usize) -> Result<()> {
+        let mut steps = redis::cmd("HSET");
+        steps.arg(&self.keys.steps);
+        for id in ids {
+            steps.arg(format!("{id}:{step}")).arg(OUTCOME);
+        }
+        Ok(steps.exec_async(&mut self.conn).await?)
     }
 
     async fn listen(url: &str) -> Result<PubSub> {

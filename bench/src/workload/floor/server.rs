@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tokio::sync::{mpsc, oneshot};
 
+use super::{AT_ONCE, STEPS};
 use crate::options::Options;
 use crate::report::{Report, per_second};
 use crate::workload::latency::EVERY;
@@ -64,6 +65,9 @@ pub(super) trait Queue: Sized + Send + 'static {
 
     fn acknowledge(&mut self, ids: &[i64], done: Done) -> impl Future<Output = Result<()>> + Send;
 
+    /// Records what step `step` of these jobs came to.
+    fn record(&mut self, ids: &[i64], step: usize) -> impl Future<Output = Result<()>> + Send;
+
     async fn listen(url: &str) -> Result<Self::Ear>;
 
     /// Waits for a notice.
@@ -86,6 +90,7 @@ pub(super) async fn run<Q: Queue>(options: &Options) -> Result<()> {
     rate("drain_kept_jobs_per_s", jobs, kept);
     let removed = drain::<Q>(url, jobs, &payload, Done::Removed).await?;
     rate("drain_removed_jobs_per_s", jobs, removed);
+    rate("steps_jobs_per_s", jobs, steps::<Q>(url, jobs, &payload).await?);
     let (done, took) = steady::<Q>(url, options.time(), &payload).await?;
     rate("steady_jobs_per_s", done, took);
     let (each, took) = latency::<Q>(url, options.time(), &payload).await?;
@@ -176,6 +181,39 @@ async fn drain<Q: Queue>(url: &str, jobs: usize, payload: &[u8], done: Done) -> 
     let took = begun.elapsed();
     ensure!(count == jobs, "{count} jobs came back of {jobs}");
     Ok(took)
+}
+
+/// The same with jobs that record their steps one after the other, on a connection of its
+/// own: as many jobs at once as a worker runs.
+async fn steps<Q: Queue>(url: &str, jobs: usize, payload: &[u8]) -> Result<Duration> {
+    bulk::<Q>(url, jobs, payload).await?;
+    let mut leasing = Q::open(url).await?;
+    let mut recording = Q::open(url).await?;
+    leasing.settle().await?;
+    let begun = Instant::now();
+    let (send, acknowledged) = acknowledge::<Q>(url, Done::Kept).await?;
+    let (lease, mut leased) = mpsc::channel::<Vec<i64>>(IN_HAND);
+    let leases = tokio::spawn(async move {
+        loop {
+            let ids = leasing.lease(LEASE).await?;
+            if ids.is_empty() || lease.send(ids).await.is_err() {
+                return anyhow::Ok(());
+            }
+        }
+    });
+    while let Some(ids) = leased.recv().await {
+        for ids in ids.chunks(AT_ONCE) {
+            for step in 0..STEPS {
+                recording.record(ids, step).await?;
+            }
+        }
+        send.send(ids).await.context("acknowledging ended early")?;
+    }
+    drop(send);
+    leases.await??;
+    let count = acknowledged.await??;
+    ensure!(count == jobs, "{count} jobs came back of {jobs}");
+    Ok(begun.elapsed())
 }
 
 /// A task that acknowledges the batches it is sent.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use windlass::sqlite::SqliteConfig;
 use windlass::sqlite::rusqlite::{Connection, params};
 
-use super::Bare;
+use super::{Bare, OUTCOME};
 use crate::options::Options;
 
 const SCHEMA: &str = "
@@ -13,6 +13,10 @@ const SCHEMA: &str = "
         due INTEGER NOT NULL, until INTEGER, payload TEXT NOT NULL
     ) STRICT;
     CREATE INDEX ready ON jobs (priority, due) WHERE state = 0;
+    CREATE TABLE steps (
+        job INTEGER NOT NULL, step INTEGER NOT NULL, outcome BLOB NOT NULL,
+        PRIMARY KEY (job, step)
+    ) STRICT, WITHOUT ROWID;
 ";
 
 const LEASE: &str = "
@@ -68,5 +72,20 @@ impl Bare for Queue {
         }
         tx.commit()?;
         Ok(self.leased.len())
+    }
+
+    fn record(&mut self, step: usize, at_once: usize) -> Result<()> {
+        for ids in self.leased.chunks(at_once) {
+            let tx = self.conn.transaction()?;
+            {
+                let sql = "INSERT INTO steps (job, step, outcome) VALUES (?1, ?2, ?3)";
+                let mut insert = tx.prepare_cached(sql)?;
+                for id in ids {
+                    insert.execute(params![id, step as i64, OUTCOME])?;
+                }
+            }
+            tx.commit()?;
+        }
+        Ok(())
     }
 }
