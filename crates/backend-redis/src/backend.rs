@@ -156,13 +156,13 @@ impl Backend for RedisBackend {
     }
 
     async fn pause(&self, queue: &QueueName) -> Result<()> {
-        self.spread().pause(queue).await?;
+        self.spread().set_paused(queue, true).await?;
         self.touched(queue);
         Ok(())
     }
 
     async fn resume(&self, queue: &QueueName) -> Result<()> {
-        self.spread().resume(queue).await?;
+        self.spread().set_paused(queue, false).await?;
         self.touched(queue);
         Ok(())
     }

@@ -79,6 +79,8 @@ pub(crate) enum Stands {
 pub(crate) struct Surroundings {
     /// Of each dependency, in order; empty if all are in the same queue.
     pub(crate) needs: Vec<Stands>,
+    /// Who depends on it, in other queues and of the same batch.
+    pub(crate) promised: Vec<JobRef>,
 }
 
 /// A label by which jobs are found.
@@ -164,7 +166,7 @@ pub(crate) fn entry(job: &NewJob, around: &Surroundings) -> Result<Entry, Error>
             flags |= flag;
         }
     }
-    let is_special = flags & !flag::AGED != 0;
+    let is_special = flags & !flag::AGED != 0 || !around.promised.is_empty();
     let is_inline = job.payload.len() <= MAX_INLINE;
 
     let mut head = [0; 36];
@@ -248,11 +250,21 @@ fn special(job: &NewJob, around: &Surroundings) -> Vec<u8> {
                 ""
             }
         };
-        bytes.extend_from_slice(dependency.id.as_bytes());
-        bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(name.as_bytes());
+        put_job(&mut bytes, dependency.id, name);
     }
     bytes
+        .extend_from_slice(&u16::try_from(around.promised.len()).unwrap_or(u16::MAX).to_be_bytes());
+    for dependent in &around.promised {
+        put_job(&mut bytes, dependent.id, dependent.queue.as_str());
+    }
+    bytes
+}
+
+/// A job's id, and the name of its queue with its length.
+fn put_job(bytes: &mut Vec<u8>, id: JobId, queue: &str) {
+    bytes.extend_from_slice(id.as_bytes());
+    bytes.push(u8::try_from(queue.len()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(queue.as_bytes());
 }
 
 /// Bytes that are read from the front.

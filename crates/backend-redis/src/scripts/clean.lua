@@ -17,8 +17,11 @@ local function forget_promises(id)
     for _, needer in ipairs(redis.call('ZRANGEBYLEX', K.needers, '[' .. id, '(' .. id .. HIGH .. HIGH .. HIGH)) do
         local other = sub(needer, 17, 32)
         local state = redis.call('HGET', K.needer_state, id .. other)
-        if not state or #state == 8 or is_before(NOW, later(sub(state, 9), HOUR)) then return false end
-        hear_need(id, other, sub(needer, 33), 'g', '')
+        -- Those that have ended keep nothing.
+        if state and sub(state, 2, 2) == '1' then
+            if #state == 8 or is_before(NOW, later(sub(state, 9), HOUR)) then return false end
+            hear_need(id, other, sub(needer, 33), 'g', '')
+        end
     end
     return true
 end
@@ -49,7 +52,7 @@ return once(function()
                 is_over = is_over or is_before(ARGV[5], moments[i]) or #went + kept_here >= bound
                 local goes_on = not is_over and not is_full
                 local kept = needed[i]
-                if kept and goes_on and band(byte(r, 2), NEEDED) == 0 and forget_promises(id) then
+                if kept and goes_on and forget_promises(id) then
                     kept = false
                 end
                 if kept or not goes_on then

@@ -1,7 +1,7 @@
 -- Hears what another queue has to tell (rules N1, N2, N5).
 -- arguments  4 the name of that queue; 5 on, of each: what is told as it stands in
 --            `outbox`: c, dependency, dependent, how it ended; or n, dependency,
---            dependent, l o or g and a version
+--            dependent, l o g or u and a version
 -- answer     ok, now, jobs to be decided about, what is kept apart of these
 -- why        the second half of what a job's end means for others. All of it says how
 --            things are: hearing it twice does no harm.

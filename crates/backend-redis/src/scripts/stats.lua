@@ -5,25 +5,14 @@
 --            unknown: the queue was never declared
 -- why        the sizes of the indexes are the figures: there is nothing to count
 -- full       goes on: an operator may want it then
--- with       base write record meta partitions place pages lease
+-- with       base write record meta partitions place pages counts lease
 return once(function()
     if not know_queue() then return { 'unknown' } end
     -- Only lines of partitions mix who is due with who is not.
     if meta.is_partitioned and not tick() then return { 'more' } end
-    local until_ = '(' .. NOW .. HIGH
     local function size(key) return redis.call('ZCARD', key) end
-    local function passed(key) return redis.call('ZLEXCOUNT', key, '-', until_) end
     local function ended(state) return tonumber(redis.call('HGET', K.meta, 'e' .. state) or '0') end
-    local parked, parked_due = size(K.parked), passed(K.parked)
-    local scheduled, waiting = size(K.sched), 0
-    if meta.is_partitioned then
-        waiting = passed(K.waiting)
-        scheduled = scheduled + size(K.waiting) - waiting
-    else
-        local due = passed(K.sched)
-        waiting = size(K.ready) + due + meta.in_line
-        scheduled = scheduled - due
-    end
+    local scheduled, waiting = count_pending()
     local oldest
     local function older(key)
         local first = redis.call('ZRANGE', key, 0, 0)[1]
@@ -58,7 +47,7 @@ return once(function()
             if is_before(horizon, sub(start, 1, 8)) then in_window = in_window + sunpack('>I4', start, 9) end
         end
     end
-    return { 'ok', NOW, size(K.blocked), scheduled + parked - parked_due, waiting + parked_due,
+    return { 'ok', NOW, size(K.blocked), scheduled, waiting,
         size(K.leases), ended('c'), ended('f'), ended('x'), ended('e'),
         oldest or false, in_window, meta.is_paused and 1 or 0 }
 end)

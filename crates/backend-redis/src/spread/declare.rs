@@ -38,11 +38,14 @@ impl Spread {
             try_join_all(others).await?;
             if extent != first.extent {
                 let (before, limits) = (Some(first.text), shards::limits(&first.spec, 0));
-                self.store.put_declaration(queue, before, &first.spec, &limits, extent).await?;
+                let pauses = Some(first.pauses);
+                self.store
+                    .put_declaration(queue, before, &first.spec, &limits, extent, pauses)
+                    .await?;
                 continue;
             }
             let now = self.store.look_at(queue).await?;
-            if now.is_some_and(|now| now.text == first.text && now.paused == first.paused) {
+            if now.is_some_and(|now| now.text == first.text && now.pauses == first.pauses) {
                 return Ok(());
             }
         }
@@ -63,31 +66,20 @@ impl Spread {
         }
         let seen = self.store.look_at(&name).await?;
         if seen.is_some_and(|seen| seen.paused != first.paused) {
-            self.store.set_paused(&name, first.paused).await?;
+            // What was said since counts more than what was seen.
+            self.store.set_paused(&name, first.paused, Some(first.pauses)).await?;
         }
         Ok(())
     }
 
-    /// Pauses a queue. The first shard is what is seen of it: it is paused from the first
-    /// call to the last one.
-    pub(crate) async fn pause(&self, queue: &QueueName) -> Result<(), Error> {
-        self.store.set_paused(queue, true).await?;
-        self.set_others_paused(queue, true).await
-    }
-
-    /// Lets a queue go on.
-    pub(crate) async fn resume(&self, queue: &QueueName) -> Result<(), Error> {
-        self.set_others_paused(queue, false).await?;
-        self.store.set_paused(queue, false).await?;
-        // Somebody who declares it makes the others as the first one is, and may have seen
-        // that one paused a moment ago.
-        self.set_others_paused(queue, false).await
-    }
-
-    async fn set_others_paused(&self, queue: &QueueName, paused: bool) -> Result<(), Error> {
+    /// Pauses a queue, or lets it go on. The first shard is what is seen of it, and counts
+    /// how many times that was said: no shard goes by what was said before.
+    pub(crate) async fn set_paused(&self, queue: &QueueName, paused: bool) -> Result<(), Error> {
+        let pauses = self.store.set_paused(queue, paused, None).await?;
         let extent = self.look(queue).await?;
         let others = (1..extent.all).map(|shard| async move {
-            let set = self.store.set_paused(&self.name(queue, shard), paused).await;
+            let name = self.name(queue, shard);
+            let set = self.store.set_paused(&name, paused, Some(pauses)).await;
             set.map_err(|error| of_queue(error, queue))
         });
         try_join_all(others).await.map(drop)

@@ -120,14 +120,7 @@ impl Store {
         let now = reply.moment()?;
         let outcomes = read_outcomes(&mut reply, queue, now)?;
         let mut unblocked = read_jobs(&mut reply, queue, now, false)?;
-        match self.deliver_from(queue, &mut reply).await {
-            Ok(named) => unblocked.extend(named),
-            // It is done all the same; the sweep tells those it concerns.
-            Err(error) => {
-                let error = format!("{error:#}");
-                tracing::warn!(queue = queue.as_str(), error, "other queues are told later");
-            }
-        }
+        unblocked.extend(self.tell_others(queue, &mut reply).await);
         Ok(ApplyAnswer { outcomes, unblocked, now })
     }
 }

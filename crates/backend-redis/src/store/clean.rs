@@ -43,10 +43,7 @@ impl Store {
             arguments
                 .add(letters_of(clean.state))
                 .add(until)
-                .add(match clean.which {
-                    CleanWhich::BeyondNewest(kept) => kept.to_string(),
-                    CleanWhich::OlderThan(_) => String::new(),
-                })
+                .add(kept_of(clean.which))
                 .add_number(left)
                 .add(page.clone())
                 .add_number(passed_over);
@@ -56,7 +53,7 @@ impl Store {
             page = reply.bytes()?;
             passed_over = reply.number()?;
             let more = reply.number()? == 1;
-            self.deliver_from(queue, &mut reply).await?;
+            self.tell_others(queue, &mut reply).await;
             if !more || left == 0 {
                 return Ok(removed);
             }
@@ -65,29 +62,34 @@ impl Store {
 
     async fn clean_pending(&self, clean: &Clean, until: [u8; 8]) -> Result<Vec<JobId>, Error> {
         let queue = &clean.queue;
-        let mut limit = u64::from(clean.limit);
-        if let CleanWhich::BeyondNewest(kept) = clean.which {
-            limit = limit.min(self.stats(queue).await?.count(clean.state).saturating_sub(kept));
-        }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let limit = clean.limit as usize;
         let mut removed = Vec::new();
         let mut page = Vec::new();
         loop {
-            let mut arguments = Arguments::with_room_for(4);
+            let mut arguments = Arguments::with_room_for(5);
             arguments
                 .add(if clean.state == State::Waiting { "1" } else { "0" })
                 .add(until)
                 .add_number(limit.saturating_sub(removed.len()))
-                .add(page.clone());
+                .add(page.clone())
+                .add(kept_of(clean.which));
             let mut reply = self.call(Place::Queue(queue), Script::CleanPending, arguments).await?;
             read_ids(&reply.bytes()?, &mut removed)?;
             page = reply.bytes()?;
             // Nobody that has not ended depends on any of them.
-            self.deliver_from(queue, &mut reply).await?;
+            self.tell_others(queue, &mut reply).await;
             if page.is_empty() || removed.len() >= limit {
                 return Ok(removed);
             }
         }
+    }
+}
+
+/// How many of the newest are left, as scripts are told.
+fn kept_of(which: CleanWhich) -> String {
+    match which {
+        CleanWhich::BeyondNewest(kept) => kept.to_string(),
+        CleanWhich::OlderThan(_) => String::new(),
     }
 }
 

@@ -3,9 +3,10 @@
 //! A batch of one queue that names no job of another is one call. Any other batch is
 //! carried out queue by queue, and a dependency between two queues in steps, each of
 //! which leaves something that is right and that the sweep completes
-//! (`src/scripts/shared/graph.lua`): the dependency learns that somebody will depend on it,
-//! and is kept from then on; then the dependent is stored, in doubt; then the dependency
-//! learns that it is, and says how it stands now.
+//! (`src/scripts/shared/graph.lua`): the dependency learns that somebody will depend on it
+//! (if it comes with the same batch, as it is stored), and is kept from then on; then the
+//! dependent is stored, in doubt; then the dependency learns that it is, and says how it
+//! stands now.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -21,6 +22,9 @@ use super::reply::Reply;
 use super::{Arguments, Outcome, Place, Script, Store, read_jobs};
 use crate::error::damaged;
 use crate::record::{Stands, Surroundings, entry, plain_entry};
+
+/// How often a batch is looked around for anew because a key came free in the middle.
+const SURPRISES: u32 = 5;
 
 /// What a script has made of a batch of one queue.
 pub(super) enum Batch {
@@ -49,14 +53,16 @@ impl Store {
     }
 
     /// Stores jobs of one queue, all or none.
-    async fn store_batch(
+    pub(super) async fn store_batch(
         &self,
         queue: &QueueName,
         jobs: &[&NewJob],
         around: &[Surroundings],
     ) -> Result<Batch, Error> {
         let place = Place::Queue(queue);
-        let plainly = match plain_arguments_of(jobs)? {
+        let is_promised = around.iter().any(|around| !around.promised.is_empty());
+        let plain = if is_promised { None } else { plain_arguments_of(jobs)? };
+        let plainly = match plain {
             Some(arguments) => Some(self.ask(place, Script::EnqueuePlain, arguments).await?),
             None => None,
         };
@@ -82,31 +88,49 @@ impl Store {
     }
 
     async fn enqueue_across(&self, jobs: Vec<NewJob>) -> Result<EnqueueAnswer, Error> {
-        // As much as can be is found out before anything is stored.
-        let around = match self.look_around(&jobs).await? {
-            Ok(around) => around,
-            Err((index, why)) => return Ok(EnqueueAnswer::Refused { index, why, jobs }),
-        };
         let mut outcomes: Vec<Option<Enqueued>> = vec![None; jobs.len()];
         let mut unblocked = Vec::new();
         let mut now = UNKNOWN;
         let groups = groups(&jobs);
-        for (queue, indexes) in &groups {
-            let batch: Vec<&NewJob> = indexes.iter().map(|index| &jobs[*index]).collect();
-            let around: Vec<_> = indexes.iter().map(|index| around[*index].clone()).collect();
-            match self.store_batch(queue, &batch, &around).await? {
-                Batch::Stored { outcomes: of_batch, unblocked: named, now: at } => {
-                    now = at;
-                    unblocked.extend(named);
-                    for (index, outcome) in indexes.iter().zip(of_batch) {
-                        outcomes[*index] = Some(outcome);
+        let mut refused = None;
+        for round in 0.. {
+            // As much as can be is found out before anything is stored.
+            let (around, fresh) = match self.look_around(&jobs).await? {
+                Ok(found) => found,
+                Err(why) => {
+                    refused = Some(why);
+                    break;
+                }
+            };
+            refused = None;
+            for (queue, indexes) in &groups {
+                let batch: Vec<&NewJob> = indexes.iter().map(|index| &jobs[*index]).collect();
+                let around: Vec<_> = indexes.iter().map(|index| around[*index].clone()).collect();
+                match self.store_batch(queue, &batch, &around).await? {
+                    Batch::Stored { outcomes: of_batch, unblocked: named, now: at } => {
+                        now = at;
+                        unblocked.extend(named);
+                        for (index, outcome) in indexes.iter().zip(of_batch) {
+                            // One that a round before this one has stored exists by now.
+                            if outcomes[*index] != Some(Enqueued::Stored) {
+                                outcomes[*index] = Some(outcome);
+                            }
+                        }
+                    }
+                    // Somebody has changed something since.
+                    Batch::Refused { index, why } => {
+                        refused = Some((indexes[index], why));
+                        break;
                     }
                 }
-                // Somebody has changed something since.
-                Batch::Refused { index, why } => {
-                    self.unlink(queue, &batch).await?;
-                    return Ok(EnqueueAnswer::Refused { index: indexes[index], why, jobs });
-                }
+            }
+            // What a job names was not looked for if it was not to be stored: its key has
+            // come free since.
+            let is_surprise = |(index, why): &(usize, Refusal)| {
+                !fresh.contains(index) && !matches!(why, Refusal::UnknownQueue(_))
+            };
+            if round == SURPRISES || !refused.as_ref().is_some_and(is_surprise) {
+                break;
             }
         }
         // Dependencies in other queues are asked now that their dependents are stored,
@@ -123,6 +147,9 @@ impl Store {
             unblocked.extend(self.settle_doubts(queue, &ids).await?);
             let others: Vec<&NewJob> = others.into_iter().map(|index| &jobs[index]).collect();
             self.unlink(queue, &others).await?;
+        }
+        if let Some((index, why)) = refused {
+            return Ok(EnqueueAnswer::Refused { index, why, jobs });
         }
         let unblocked = self.look_again(unblocked).await?;
         let outcomes: Option<Vec<Enqueued>> = outcomes.into_iter().collect();
@@ -149,25 +176,28 @@ impl Store {
     }
 
     /// Finds how the jobs stand that those of a batch name, or why the batch cannot be
-    /// stored. Dependencies in other queues are kept from now on.
-    async fn look_around(
+    /// stored. Dependencies in other queues are kept from now on. Answers, too, which
+    /// jobs are to be stored.
+    pub(super) async fn look_around(
         &self,
         jobs: &[NewJob],
-    ) -> Result<Result<Vec<Surroundings>, (usize, Refusal)>, Error> {
+    ) -> Result<Result<(Vec<Surroundings>, Vec<usize>), (usize, Refusal)>, Error> {
         let fresh = match self.which_are_new(jobs).await? {
             Ok(fresh) => fresh,
             Err(refused) => return Ok(Err(refused)),
         };
-        let of_batch: HashSet<JobRef> = fresh
+        let of_batch: HashMap<JobRef, usize> = fresh
             .iter()
-            .map(|index| JobRef { queue: jobs[*index].queue.clone(), id: jobs[*index].id })
+            .map(|index| {
+                (JobRef { queue: jobs[*index].queue.clone(), id: jobs[*index].id }, *index)
+            })
             .collect();
         let parents = self.parents_of(jobs, &fresh).await?;
         // Of each job in order, its dependencies that are not stored with it.
         let named: Vec<(usize, usize)> = fresh
             .iter()
             .flat_map(|index| (0..jobs[*index].depends_on.len()).map(|at| (*index, at)))
-            .filter(|(index, at)| !of_batch.contains(&jobs[*index].depends_on[*at]))
+            .filter(|(index, at)| !of_batch.contains_key(&jobs[*index].depends_on[*at]))
             .collect();
         let mut letters = self.ask_dependencies(jobs, &named, Noting::Ask).await?;
         for index in &fresh {
@@ -188,16 +218,24 @@ impl Store {
             .collect();
         letters.extend(self.ask_dependencies(jobs, &abroad, Noting::Will).await?);
         let mut around = vec![Surroundings::default(); jobs.len()];
-        for index in fresh {
-            let job = &jobs[index];
+        for index in &fresh {
+            let job = &jobs[*index];
             let stands = |(at, dependency): (usize, &JobRef)| match dependency.queue == job.queue {
                 true => Stands::Here,
                 // One that is stored with it has not ended.
-                false => Stands::Elsewhere(letters.get(&(index, at)).copied().unwrap_or(b'o')),
+                false => Stands::Elsewhere(letters.get(&(*index, at)).copied().unwrap_or(b'o')),
             };
-            around[index].needs = job.depends_on.iter().enumerate().map(stands).collect();
+            around[*index].needs = job.depends_on.iter().enumerate().map(stands).collect();
+            for dependency in &job.depends_on {
+                if dependency.queue != job.queue
+                    && let Some(of) = of_batch.get(dependency)
+                {
+                    let dependent = JobRef { queue: job.queue.clone(), id: job.id };
+                    around[*of].promised.push(dependent);
+                }
+            }
         }
-        Ok(Ok(around))
+        Ok(Ok((around, fresh)))
     }
 
     /// The parents whose leases are current, of those that new jobs of a batch name: a

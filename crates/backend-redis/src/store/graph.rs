@@ -1,16 +1,25 @@
 //! What jobs of different queues have to tell each other (rules N1 to N3, N5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::pin::pin;
 use std::time::Duration;
 
-use windlass_core::Error;
+use futures_util::future::join_all;
+use tokio::time::timeout;
 use windlass_core::model::{Dependency, Job, JobId, JobRef, NewJob, QueueName, State, Timestamp};
+use windlass_core::{Error, ErrorKind};
 
 use super::enqueue::{Noting, abroad_of, read_id};
 use super::queues::read_name;
 use super::reply::Reply;
 use super::{Arguments, Place, Script, Store, read_jobs};
 use crate::error::damaged;
+
+/// So long somebody waits for another queue to hear what it is told.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// So many doubts one look answers, as `src/scripts/read_outbox.lua` has it.
+const DOUBTS: usize = 100;
 
 /// Within this time a batch over several queues is stored, or never will be.
 const STORED_WITHIN: Duration = Duration::from_secs(3600);
@@ -104,7 +113,7 @@ impl Store {
             self.read(queue, &ids, false).await?.0.iter().map(|job| job.id).collect();
         for job in jobs.iter().filter(|job| !stored.contains(&job.id)) {
             for (other, positions) in abroad_of(job) {
-                let told = positions.into_iter().map(|i| gone(job.depends_on[i].id, job.id));
+                let told = positions.into_iter().map(|i| gone(b'u', job.depends_on[i].id, job.id));
                 self.hear(other, queue, told.collect()).await?;
             }
         }
@@ -129,43 +138,84 @@ impl Store {
         read_jobs(&mut reply, queue, now, false)
     }
 
-    /// Carries the messages of an answer to where they are to be heard.
-    pub(super) async fn deliver_from(
-        &self,
-        queue: &QueueName,
-        reply: &mut Reply,
-    ) -> Result<Vec<Job>, Error> {
-        let messages = read_messages(reply)?;
-        self.deliver(queue, messages).await
+    /// Carries the messages of an answer to where they are to be heard. What came of the
+    /// call is done all the same: whom they do not reach now, the sweep tells.
+    pub(super) async fn tell_others(&self, queue: &QueueName, reply: &mut Reply) -> Vec<Job> {
+        let told = match read_messages(reply) {
+            Ok(messages) => self.deliver(queue, messages).await,
+            Err(error) => Err(error),
+        };
+        told.unwrap_or_else(|error| {
+            let error = format!("{error:#}");
+            tracing::warn!(queue = queue.as_str(), error, "other queues are told later");
+            Vec::new()
+        })
     }
 
+    /// Carries messages, side by side and not for long: a queue that is away keeps neither
+    /// others from being told nor whoever tells from going on.
     async fn deliver(&self, from: &QueueName, messages: Vec<Message>) -> Result<Vec<Job>, Error> {
-        let mut by_queue: BTreeMap<QueueName, (Vec<Vec<u8>>, Vec<Message>)> = BTreeMap::new();
+        let mut by_queue: BTreeMap<QueueName, Vec<Message>> = BTreeMap::new();
         for message in messages {
-            let (told, to) = message.split()?;
-            let entry = by_queue.entry(to).or_default();
-            entry.0.push(told);
-            entry.1.push(message);
+            by_queue.entry(message.split()?.1).or_default().push(message);
         }
+        let carried = by_queue
+            .into_iter()
+            .filter(|(to, _)| !self.away.contains(to))
+            .map(|(to, messages)| self.clone().carry_for_a_while(from.clone(), to, messages));
         let mut named = Vec::new();
         let mut failed = None;
-        for (to, (told, messages)) in by_queue {
-            match self.hear(&to, from, told).await {
+        for carried in join_all(carried).await {
+            match carried {
                 Ok(of_queue) => named.extend(of_queue),
-                // One queue that is away keeps no other from being told.
-                Err(error) => {
-                    failed = Some(error);
-                    continue;
-                }
+                Err(error) => failed = Some(error),
             }
-            let mut arguments = Arguments::with_room_for(3 * messages.len());
-            for message in messages {
-                arguments.add("o").add(message.field).add(message.value);
-            }
-            self.call(Place::Queue(from), Script::Heard, arguments).await?;
         }
         // Those that were named are found by the sweep of the queues that were told.
         failed.map_or(Ok(named), Err)
+    }
+
+    /// Waits no longer than `GRACE` for what is carried on in a task of its own. Until that
+    /// has come to its end, nobody else waits for this queue.
+    async fn carry_for_a_while(
+        self,
+        from: QueueName,
+        to: QueueName,
+        messages: Vec<Message>,
+    ) -> Result<Vec<Job>, Error> {
+        let late = format!("the queue {to} does not answer yet; it is told later");
+        let carrier = tokio::spawn(async move {
+            let mut carried = pin!(self.carry(&from, &to, messages));
+            match timeout(GRACE, &mut carried).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    let _away = self.away.enter(&to);
+                    carried.await
+                }
+            }
+        });
+        match timeout(GRACE, carrier).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => Err(damaged("a message between queues", error)),
+            Err(_) => Err(Error::new(ErrorKind::Unavailable, late)),
+        }
+    }
+
+    async fn carry(
+        &self,
+        from: &QueueName,
+        to: &QueueName,
+        messages: Vec<Message>,
+    ) -> Result<Vec<Job>, Error> {
+        let told: Result<Vec<Vec<u8>>, Error> =
+            messages.iter().map(|message| Ok(message.split()?.0)).collect();
+        let named = self.hear(to, from, told?).await?;
+        let mut arguments = Arguments::with_room_for(3 * messages.len());
+        for message in messages {
+            arguments.add("o").add(message.field).add(message.value);
+        }
+        self.call(Place::Queue(from), Script::Heard, arguments).await?;
+        Ok(named)
     }
 
     /// Asks the dependencies of jobs, which are in doubt about those of other queues.
@@ -179,6 +229,7 @@ impl Store {
             return Ok(named);
         }
         let (jobs, now) = self.read(queue, ids, false).await?;
+        let (mut linked, mut asked) = (Vec::new(), Vec::new());
         for job in jobs {
             let (mut told, mut is_settled) = (Vec::new(), true);
             for (other, dependencies) in by_queue(self.needs(queue, job.id).await?) {
@@ -187,6 +238,7 @@ impl Store {
                 }
                 let pairs: Vec<_> = dependencies.iter().map(|id| (*id, job.id)).collect();
                 let letters = self.link_jobs(&other, queue, &pairs, Noting::Does).await?;
+                asked.extend(dependencies.iter().map(|id| (other.clone(), *id, job.id)));
                 for (dependency, letter) in dependencies.into_iter().zip(letters) {
                     match letter {
                         b'o' => {}
@@ -206,20 +258,58 @@ impl Store {
                 arguments.add("d").add(job.id.as_bytes());
                 self.call(Place::Queue(queue), Script::Heard, arguments).await?;
             }
+            linked.push(job.id);
         }
+        self.unlink_removed(queue, &linked, &asked).await?;
         Ok(named)
     }
 
-    /// Completes what a process that has died has left between queues.
-    pub(super) async fn sweep_graph(&self, queue: &QueueName) -> Result<(), Error> {
-        let place = Place::Queue(queue);
-        let mut reply = self.call(place, Script::ReadOutbox, Arguments::default()).await?;
-        reply.moment()?;
-        self.deliver_from(queue, &mut reply).await?;
-        let in_doubt: Result<Vec<JobId>, Error> =
-            reply.all_bytes()?.iter().map(|bytes| read_id(bytes)).collect();
-        self.settle_doubts(queue, &in_doubt?).await?;
+    /// Takes back what was noted of jobs that were removed while it was.
+    async fn unlink_removed(
+        &self,
+        queue: &QueueName,
+        linked: &[JobId],
+        asked: &[(QueueName, JobId, JobId)],
+    ) -> Result<(), Error> {
+        if linked.is_empty() {
+            return Ok(());
+        }
+        let there = self.read(queue, linked, false).await?.0;
+        let there: HashSet<JobId> = there.iter().map(|job| job.id).collect();
+        for (other, dependency, id) in asked.iter().filter(|(_, _, id)| !there.contains(id)) {
+            self.hear(other, queue, vec![gone(b'g', *dependency, *id)]).await?;
+        }
         Ok(())
+    }
+
+    /// Completes what a process that has died has left between queues, as far as those can
+    /// be reached.
+    pub(super) async fn sweep_graph(&self, queue: &QueueName) -> Result<(), Error> {
+        let (mut cursor, mut doubts_after) = (b"0".to_vec(), Vec::new());
+        let mut failed = Ok(());
+        loop {
+            let mut arguments = Arguments::with_room_for(2);
+            arguments.add(cursor).add(doubts_after);
+            let mut reply = self.call(Place::Queue(queue), Script::ReadOutbox, arguments).await?;
+            reply.moment()?;
+            let told = self.deliver(queue, read_messages(&mut reply)?).await;
+            let next = reply.bytes()?;
+            let in_doubt: Result<Vec<JobId>, Error> =
+                reply.all_bytes()?.iter().map(|bytes| read_id(bytes)).collect();
+            let in_doubt = in_doubt?;
+            let settled = self.settle_doubts(queue, &in_doubt).await;
+            failed = failed.and(told.map(drop)).and(settled.map(drop));
+            let is_read = next == b"0";
+            if is_read && in_doubt.len() < DOUBTS {
+                return failed;
+            }
+            cursor = if is_read { Vec::new() } else { next };
+            doubts_after = match in_doubt.last() {
+                Some(last) if in_doubt.len() == DOUBTS => last.as_bytes().to_vec(),
+                // Behind all of them.
+                _ => vec![0xff; 17],
+            };
+        }
     }
 
     /// What a job depends on, in order.
@@ -299,10 +389,11 @@ fn by_queue(jobs: Vec<JobRef>) -> BTreeMap<QueueName, Vec<JobId>> {
     found
 }
 
-/// That a dependent is gone, as it is told.
-fn gone(dependency: JobId, id: JobId) -> Vec<u8> {
+/// That a dependent is gone (g), or was not stored (u), as it is told.
+fn gone(how: u8, dependency: JobId, id: JobId) -> Vec<u8> {
     let mut told = pair(b'n', dependency, id);
-    told.extend_from_slice(b"g\0\0\0\0\0\0");
+    told.push(how);
+    told.extend_from_slice(&[0; 6]);
     told
 }
 

@@ -24,14 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a key holds, whatever its kind.
 type Held = BTreeMap<String, Vec<Vec<u8>>>;
 
-struct Bench {
-    store: Store,
-    clock: ManualClock,
+pub(super) struct Bench {
+    pub(super) store: Store,
+    pub(super) clock: ManualClock,
     admin: MultiplexedConnection,
     tried: BTreeMap<&'static str, usize>,
 }
 
-fn name(text: &str) -> QueueName {
+pub(super) fn name(text: &str) -> QueueName {
     QueueName::new(text).unwrap()
 }
 
@@ -42,7 +42,7 @@ fn fresh_id() -> JobId {
     JobId::from_bytes(bytes)
 }
 
-fn request() -> JobRequest {
+pub(super) fn request() -> JobRequest {
     JobRequest::new(fresh_id(), JobType::new("t").unwrap(), Payload::from("payload"))
 }
 
@@ -51,28 +51,28 @@ fn spec(queue: &str) -> QueueSpec {
     QueueSpec { partitions, ..QueueSpec::new(name(queue)) }
 }
 
-fn job(queue: &str, request: JobRequest) -> NewJob {
+pub(super) fn job(queue: &str, request: JobRequest) -> NewJob {
     decide::enqueue(&spec(queue), request).unwrap()
 }
 
-fn reference(job: &NewJob) -> JobRef {
+pub(super) fn reference(job: &NewJob) -> JobRef {
     JobRef { queue: job.queue.clone(), id: job.id }
 }
 
-fn settle(job: &Job, outcome: Outcome) -> Transition {
+pub(super) fn settle(job: &Job, outcome: Outcome) -> Transition {
     let token = job.lease.unwrap().token;
     let spec = spec(job.queue.as_str());
     decide::finish(job, &spec, &Attempt { token, outcome }).unwrap()
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(super) async fn new(purpose: &str) -> Self {
         let variable = |name: &str| {
             std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; see CONTRIBUTING.md"))
         };
         let clock = ManualClock::new();
         let mut config = RedisConfig::parse(&variable("REDIS_URL")).unwrap();
-        config.prefix = format!("windlass_half_{}", std::process::id());
+        config.prefix = format!("windlass_{purpose}_{}", std::process::id());
         config.clock = Clock::Manual(clock.clone());
         let admin = redis::Client::open(variable("WINDLASS_TEST_REDIS_ADMIN_URL")).unwrap();
         let patient = redis::AsyncConnectionConfig::new()
@@ -169,7 +169,7 @@ impl Bench {
         panic!("{} fails whether or not one of its calls does", script.name());
     }
 
-    async fn take(&self, queue: &str, max: u32) -> Vec<Job> {
+    pub(super) async fn take(&self, queue: &str, max: u32) -> Vec<Job> {
         self.store.dequeue(&ask(queue, max)).await.unwrap().jobs
     }
 }
@@ -192,7 +192,7 @@ impl<T> Settled for Result<T, windlass_core::Error> {
 
 #[tokio::test]
 async fn nothing_is_half_done_whichever_call_of_a_script_fails() {
-    let mut bench = Bench::new().await;
+    let mut bench = Bench::new("half").await;
     let plain = || (0..40).map(|_| job("q", request())).collect::<Vec<_>>();
     let many = plain();
     bench.try_all(Script::EnqueuePlain, async |s| s.enqueue(many.clone()).await).await.unwrap();
@@ -349,7 +349,10 @@ async fn nothing_is_half_done_whichever_call_of_a_script_fails() {
     };
     bench.try_all(Script::Declare, async |s| s.declare(&bounded).await).await.unwrap();
     bench.try_all(Script::Dequeue, async |s| s.dequeue(&ask("lines", 9)).await).await.unwrap();
-    bench.try_all(Script::Pause, async |s| s.set_paused(&name("q"), true).await).await.unwrap();
+    bench
+        .try_all(Script::Pause, async |s| s.set_paused(&name("q"), true, None).await)
+        .await
+        .unwrap();
 
     let key = RepeatableKey::new("again").unwrap();
     let repeatable = Repeatable {

@@ -89,7 +89,11 @@ impl Store {
     /// A page of what is overdue.
     pub(crate) async fn overdue(&self, query: &OverdueQuery) -> Result<OverduePage, Error> {
         if query.what == Overdue::Unblocked && query.after.is_none() {
-            self.sweep_graph(&query.queue).await?;
+            // Whom another queue's machine keeps waiting keeps nobody else waiting.
+            if let Err(error) = self.sweep_graph(&query.queue).await {
+                let (queue, error) = (query.queue.as_str(), format!("{error:#}"));
+                tracing::warn!(queue, error, "what queues have to tell each other waits");
+            }
         }
         let mut arguments = Arguments::with_room_for(3);
         arguments

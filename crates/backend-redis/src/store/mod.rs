@@ -2,7 +2,10 @@
 
 mod apply;
 mod assemble;
+mod away;
 mod clean;
+#[cfg(test)]
+mod crossed;
 mod dequeue;
 pub(crate) mod encode;
 mod enqueue;
@@ -35,6 +38,7 @@ use windlass_core::{Error, ErrorKind};
 use crate::config::RedisConfig;
 use crate::error::{Failure, failure, from_redis};
 use crate::record::Reader;
+use away::Away;
 use encode::moment;
 use link::{Answer, Link, Request};
 use operations::Operations;
@@ -68,6 +72,8 @@ pub(crate) struct Store {
     /// `patience`.
     is_unconfirmed: Arc<AtomicBool>,
     specs: Arc<Mutex<HashMap<QueueName, Known>>>,
+    /// Which queues those who have something to tell them do not wait for.
+    away: Away,
     /// For how many dequeues more a queue is taken for one whose next jobs do not stand in
     /// its main line.
     careful: Arc<Mutex<HashMap<QueueName, u32>>>,
@@ -133,6 +139,7 @@ impl Store {
             operations: Operations::default(),
             is_unconfirmed: Arc::default(),
             specs: Arc::default(),
+            away: Away::default(),
             careful: Arc::default(),
             #[cfg(test)]
             fault: Arc::default(),

@@ -51,14 +51,15 @@ impl Store {
                 Declaration::Create => Declared::Created,
             };
             let before = seen.map(|seen| seen.text);
-            if self.put_declaration(queue, before, spec, limits, extent).await? {
+            if self.put_declaration(queue, before, spec, limits, extent, None).await? {
                 return Ok((declared, extent));
             }
         }
     }
 
     /// Stores a declaration if the one before is still stored, and answers whether it
-    /// was: otherwise somebody else has declared the queue meanwhile.
+    /// was: otherwise somebody else has declared the queue meanwhile, or has paused it or
+    /// let it go on since `pauses` were counted.
     pub(crate) async fn put_declaration(
         &self,
         queue: &QueueName,
@@ -66,6 +67,7 @@ impl Store {
         spec: &QueueSpec,
         limits: &Limits,
         extent: Extent,
+        pauses: Option<u64>,
     ) -> Result<bool, Error> {
         let stored = StoredRef { spec, extent };
         let text = serde_json::to_vec(&stored)
@@ -76,7 +78,8 @@ impl Store {
             .add(before.unwrap_or_default())
             .add(text)
             .add(bounds(spec, limits))
-            .add(number.to_be_bytes());
+            .add(number.to_be_bytes())
+            .add(pauses.map(|pauses| pauses.to_string()).unwrap_or_default());
         let place = Place::Queue(queue);
         Ok(self.call(place, Script::Declare, arguments).await?.number()? == 1)
     }
@@ -94,7 +97,7 @@ impl Store {
         let Stored { spec, extent } = read_stored(&text)?;
         let spec = Arc::new(spec);
         self.note_declaration(queue, &spec, extent);
-        Ok(Some(Look { text, spec, extent, paused: reply.number()? == 1 }))
+        Ok(Some(Look { text, spec, extent, paused: reply.number()? == 1, pauses: reply.number()? }))
     }
 
     /// Gives a queue its number, or finds which it has.
@@ -112,11 +115,20 @@ impl Store {
         Ok(u16::try_from(reply.number()?).unwrap_or(u16::MAX))
     }
 
-    /// Pauses a queue or lets it go on.
-    pub(crate) async fn set_paused(&self, name: &QueueName, paused: bool) -> Result<(), Error> {
+    /// Pauses a queue or lets it go on, and answers how many times that was said of it.
+    /// A shard is told as how many of them the first one has counted, and goes by the
+    /// latest.
+    pub(crate) async fn set_paused(
+        &self,
+        name: &QueueName,
+        paused: bool,
+        pauses: Option<u64>,
+    ) -> Result<u64, Error> {
         let mut arguments = Arguments::default();
-        arguments.add(if paused { "1" } else { "0" });
-        self.call(Place::Queue(name), Script::Pause, arguments).await.map(|_| ())
+        arguments
+            .add(if paused { "1" } else { "0" })
+            .add(pauses.map(|pauses| pauses.to_string()).unwrap_or_default());
+        self.call(Place::Queue(name), Script::Pause, arguments).await?.number()
     }
 
     /// The names of all queues, and of those that have, or have had, repeatables; in
@@ -235,6 +247,8 @@ pub(crate) struct Look {
     pub(crate) spec: Arc<QueueSpec>,
     pub(crate) extent: Extent,
     pub(crate) paused: bool,
+    /// How many times it was paused or let go on.
+    pub(crate) pauses: u64,
 }
 
 /// Reads a stored declaration.

@@ -90,6 +90,7 @@ fn shared(name: &str) -> &'static str {
         "dedup" => include_str!("../scripts/shared/dedup.lua"),
         "graph" => include_str!("../scripts/shared/graph.lua"),
         "lease" => include_str!("../scripts/shared/lease.lua"),
+        "counts" => include_str!("../scripts/shared/counts.lua"),
         "settle" => include_str!("../scripts/shared/settle.lua"),
         "ends" => include_str!("../scripts/shared/ends.lua"),
         "remove" => include_str!("../scripts/shared/remove.lua"),

@@ -13,8 +13,8 @@
 -- that, since when (8), while the other, of another queue, is yet to be stored.
 -- `needed` has, by its id, how many of them have not ended.
 -- `outbox`: by c, dependency, dependent: how it ended, and the dependent's queue; by
--- n, dependency, dependent: l (live), o (over) or g (gone), the dependent's version,
--- and the dependency's queue.
+-- n, dependency, dependent: l (live), o (over) or g (gone; u: never stored), the
+-- dependent's version, and the dependency's queue.
 local changed, changed_list, fixed_before, life_before = {}, {}, {}, {}
 local named, named_set = {}, {}
 
@@ -189,14 +189,17 @@ local function add_needed(dependencies, differences)
     hdel(K.needed, gone, before)
 end
 
--- Hears with a dependency that a job is live, over or gone: l, o, g.
+-- Hears with a dependency that a job is live, over or gone: l, o, g; or u, that one that
+-- was to depend on it was not stored, which says nothing of one that was.
 local function hear_need(dependency, id, queue, what, version)
     local state = redis.call('HGET', K.needer_state, dependency .. id)
     -- One that was removed and stored anew knows nothing of it. What is older than
     -- what was heard last says nothing.
-    if not state or (what ~= 'g' and sunpack('>I6', state, 3) > sunpack('>I6', version)) then return end
+    if not state or (what == 'u' and #state == 8) then return end
+    local is_gone = what == 'g' or what == 'u'
+    if not is_gone and sunpack('>I6', state, 3) > sunpack('>I6', version) then return end
     local was_live = sub(state, 2, 2) == '1'
-    if what == 'g' then
+    if is_gone then
         hdel_one(K.needer_state, dependency .. id)
         zrem_one(K.needers, dependency .. id .. queue)
     else
@@ -267,14 +270,19 @@ local function link(edges, queue)
         else
             stands[i] = sub(r, 1, 1) == 'c' and 'c' or is_ended(r) and 'b' or 'o'
             if now[field] == nil then now[field], before[field] = found[i], found[i] end
-            if noting ~= 'a' and not now[field] then
+            local known = now[field]
+            -- Of a dependent that has ended and is stored anew, all begins anew.
+            local is_new = not known or (noting == 'r' and sub(known, 2, 2) == '0')
+            -- What was promised before may never have come to be: how the dependency stood
+            -- then says nothing.
+            if noting ~= 'a' and (is_new or #known > 8) then
                 local since = noting == 'r' and NOW or ''
                 note(field, (stands[i] == 'o' and '1' or '0') .. '1' .. rep(char(0), 6) .. since)
-                members[#members + 1], members[#members + 2] = '0', field .. queue
+            end
+            if noting ~= 'a' and is_new then
+                if not known then members[#members + 1], members[#members + 2] = '0', field .. queue end
                 if not more[dependency] then waited_for[#waited_for + 1] = dependency end
                 more[dependency] = (more[dependency] or 0) + 1
-            elseif noting == 'n' and #now[field] > 8 then
-                note(field, sub(now[field], 1, 8))
             end
             if noting == 'n' then show_needed(dependency, r) end
         end
@@ -285,7 +293,7 @@ local function link(edges, queue)
     return stands
 end
 
--- What is to be told to other queues, so many at most.
+-- What is to be told to other queues, so many at most; the sweep tells the others.
 local function messages(limit)
     local found = redis.call('HSCAN', K.outbox, '0', 'COUNT', limit)
     return found[2]

@@ -1,6 +1,6 @@
 -- The queue: its declaration's bounds and its counters.
---   s the declaration   b the bounds   p whether it is paused   v the name of the
---   declaration (its hash)   q the last enqueue sequence   t the last token   w starts in
+--   s the declaration   b the bounds   p whether it is paused   k how many times that was
+--   said   v the name of the declaration (its hash)   q the last enqueue sequence   t the last token   w starts in
 --   the window of its rate
 --   f up to which enqueue sequence the main line was taken   n how many stand in it
 --   l the place of the last one   c f x e (with an e before) how many ended so

@@ -6,7 +6,8 @@
 -- deduplication key and labels, each with its length in 2; parent in this queue (l or
 -- -), its id (16), token (6); how many dependencies (2), and of each how it stands if
 -- it is in another queue (o, c, b; l: it is in this one), its id (16), the length of
--- its queue's name (1) and the name.
+-- its queue's name (1) and the name; how many jobs of other queues will depend on it
+-- (2), and of each its id (16), the length of its queue's name (1) and the name.
 
 local function read_special(s)
     local it = { expires_kind = sub(s, 1, 1), expires = sub(s, 2, 9) }
@@ -24,6 +25,14 @@ local function read_special(s)
         local size = byte(s, at + 17)
         it.needs[i] = { sub(s, at, at), sub(s, at + 1, at + 16), sub(s, at + 18, at + 17 + size) }
         at = at + 18 + size
+    end
+    count = sunpack('>I2', s, at)
+    at = at + 2
+    it.promised = {}
+    for i = 1, count do
+        local size = byte(s, at + 16)
+        it.promised[i] = { sub(s, at, at + 15), sub(s, at + 17, at + 16 + size) }
+        at = at + 17 + size
     end
     return it
 end
@@ -60,6 +69,8 @@ local function store_needs(ids, specials, linked)
             else
                 in_doubt = true
                 list[j] = char(#need[3]) .. need[3] .. need[2]
+                -- What a former job with this id had to say is no longer so.
+                hdel_one(K.outbox, 'n' .. need[2] .. id)
             end
             states[#states + 1], states[#states + 2] = id .. need[2], stands
             if stands == 'o' then
@@ -83,6 +94,23 @@ local function store_needs(ids, specials, linked)
     zadd(K.doubts, doubts)
     zadd(K.expiring, expiring)
     name_unblocked(members)
+end
+
+-- Notes with new jobs that jobs of other queues will depend on them, which are stored in
+-- the same batch: none of them ends unnoticed before that.
+local function store_promises(ids, specials, letters)
+    local queues, edges = {}, {}
+    for i = 1, #ids do
+        for _, other in ipairs(letters[i] == 's' and specials[i] and specials[i].promised or {}) do
+            if not edges[other[2]] then
+                edges[other[2]] = {}
+                queues[#queues + 1] = other[2]
+            end
+            local of_queue = edges[other[2]]
+            of_queue[#of_queue + 1] = ids[i] .. other[1] .. 'r'
+        end
+    end
+    for _, queue in ipairs(queues) do link(edges[queue], queue) end
 end
 
 -- Answers nil and what became of each: letters (s stored, e existing, d duplicate, h
@@ -209,6 +237,7 @@ local function store_jobs(first)
     zadd(K.labels, labels)
     -- A dependency may stand behind its dependent in the batch.
     if #linked > 0 then store_needs(ids, specials, linked) end
+    if any_special then store_promises(ids, specials, letters) end
     if meta.is_partitioned then judge_touched() end
     flush_records()
 
