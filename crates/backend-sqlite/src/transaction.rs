@@ -61,10 +61,9 @@ impl SqliteBackend {
         conn: &Connection,
         work: impl FnOnce(&mut Store<'_>) -> Outcome<T>,
     ) -> Result<T, Error> {
-        self.check_file(conn).map_err(Fail::into_error)?;
         let sqlite = |error| Fail::from(error).into_error();
         conn.execute_batch("SAVEPOINT windlass").map_err(sqlite)?;
-        let done = carry_out(conn, Store::new(conn, self.clock()), work);
+        let done = self.lock(conn).and_then(|()| carry_out(Store::new(conn, self.clock()), work));
         // If SQLite has rolled back the whole transaction by itself, there is
         // no savepoint left to go back to, and what it said first tells why.
         let end = match done {
@@ -76,9 +75,13 @@ impl SqliteBackend {
         Ok(result)
     }
 
-    /// Makes sure that a connection is to the file of this backend.
-    fn check_file(&self, conn: &Connection) -> Outcome<()> {
-        let ours = match connection::read_meta(conn) {
+    /// Takes the write lock, and makes sure that it is that of the file of this backend.
+    /// It comes first: SQLite waits for the lock only where nothing was read before.
+    fn lock(&self, conn: &Connection) -> Outcome<()> {
+        let locked =
+            conn.prepare_cached(&Query::LockStore.sql()).and_then(|mut lock| lock.execute([]));
+        let asked = locked.map_err(Fail::from).and_then(|_| connection::read_meta(conn));
+        let ours = match asked {
             Ok((_, store)) => store == self.store_id(),
             // Without our tables the question itself is an error; it must not
             // hide one that the file really has.
@@ -97,11 +100,9 @@ impl SqliteBackend {
 }
 
 fn carry_out<T>(
-    conn: &Connection,
     mut store: Store<'_>,
     work: impl FnOnce(&mut Store<'_>) -> Outcome<T>,
 ) -> Outcome<T> {
-    conn.prepare_cached(&Query::LockStore.sql())?.execute([])?;
     store.begin(Since::Unknown);
     let result = work(&mut store)?;
     store.flush()?;

@@ -69,6 +69,11 @@ impl Store<'_> {
                 break;
             }
         }
+        // Where one waited in front of others, they may start now.
+        let had_line = queue.spec.partitions.is_some() && !clean.state.is_terminal();
+        if removed > 0 && had_line {
+            self.news.touch(&queue.name);
+        }
         Ok(removed)
     }
 

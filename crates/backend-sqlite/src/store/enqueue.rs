@@ -276,6 +276,7 @@ impl Store<'_> {
         first_seq: i64,
     ) -> Outcome<()> {
         self.statements.get(Query::DeleteNewJobs)?.execute([first_seq])?;
+        self.next_seq = Some(first_seq);
         for ((job, queue), outcome) in jobs.iter().zip(queues).zip(outcomes) {
             if *outcome == Enqueued::Stored {
                 let due = job.due.resolve(self.now);

@@ -98,7 +98,6 @@ impl Store<'_> {
             }
         }
         let stored = statement.raw_execute()?;
-        self.next_seq = Some(first_seq + MANY as i64);
         for (offset, (seq, job)) in (first_seq..).zip(jobs).enumerate() {
             let queue = queues[offset].id;
             // Which ones are not stored is asked only if there are some.
@@ -112,6 +111,9 @@ impl Store<'_> {
                 Some(_) => return Ok(Inserted::IdTaken(offset)),
             });
             if other.is_none() {
+                // The number behind the last job that is there, and no later one: the next
+                // number is kept only when that one goes.
+                self.next_seq = Some(seq + 1);
                 self.counters.add(queue, states[offset], 1);
             }
         }

@@ -1,6 +1,8 @@
 //! Enqueuing and settling inside the caller's own transaction (rules E6 and
 //! R6).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rusqlite::TransactionBehavior;
 use windlass_core::backend::{Applied, EnqueueAnswer, Enqueued, Refusal};
 use windlass_core::model::{QueueName, State};
@@ -123,6 +125,53 @@ async fn a_transaction_on_another_file_is_an_error_that_says_so() {
         drop(tx);
         assert!(conn.is_autocommit());
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_only_attached_is_another_file() {
+    let (home, other) = (Home::new(), Home::new());
+    let backend = home.open().await;
+    declare(&backend).await;
+    let mut conn = other.connection();
+    conn.execute_batch("CREATE TABLE orders (id INTEGER)").unwrap();
+    conn.execute("ATTACH ?1 AS jobs", [home.path().to_str().unwrap()]).unwrap();
+    let tx = conn.transaction().unwrap();
+    // A crash could keep the one half without the other.
+    let error = backend.enqueue_in(&tx, vec![job(1)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    drop(tx);
+    assert_eq!(count(&backend, State::Waiting).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deferred_transaction_that_begins_with_an_enqueue_waits_for_its_turn() {
+    let home = Home::new();
+    let backend = home.open().await;
+    declare(&backend).await;
+    let mut others = home.connection();
+    let writing = others.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    let mut conn = home.connection();
+    // Whoever waits asks here whether to go on: by then it is known that it waits.
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    conn.busy_handler(Some(|_| {
+        ASKED.store(true, Ordering::SeqCst);
+        std::thread::yield_now();
+        true
+    }))
+    .unwrap();
+    let (by, enqueued) = (backend.clone(), std::sync::mpsc::channel());
+    let call = std::thread::spawn(move || {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Deferred).unwrap();
+        let answer = by.enqueue_in(&tx, vec![job(1)]);
+        enqueued.0.send(()).unwrap();
+        answer.map(|_| tx.commit().unwrap())
+    });
+    while !ASKED.load(Ordering::SeqCst) && enqueued.1.try_recv().is_err() {
+        std::thread::yield_now();
+    }
+    writing.commit().unwrap();
+    call.join().unwrap().expect("it has waited");
+    assert_eq!(count(&backend, State::Waiting).await, 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use windlass_core::backend::{
-    Again, Applied, BackendExt, Extend, Extended, Guard, LeaseGuard, Overdue, Target,
+    Again, Applied, BackendExt, EnqueueAnswer, Enqueued, Extend, Extended, Guard, LeaseGuard,
+    Overdue, Target,
 };
 use windlass_core::decide::Outcome;
 use windlass_core::decide::control::Wish;
@@ -22,6 +23,7 @@ case_table! {
     [L1] every_lease_of_a_job_has_a_larger_token,
     [L1] a_leased_job_is_not_leased_again_even_when_its_lease_has_run_out,
     [L2] a_lease_of_a_removed_job_opens_nothing_of_one_stored_anew_under_its_id,
+    [L2] a_batch_that_was_sent_again_lets_no_former_lease_open_anything,
     [L2] a_stale_lease_cannot_complete_the_job,
     [L2] a_stale_lease_cannot_extend_or_tell_of_progress,
     [L2] neither_token_nor_version_alone_opens_a_guard,
@@ -128,6 +130,37 @@ async fn a_lease_of_a_removed_job_opens_nothing_of_one_stored_anew_under_its_id(
         queue.complete(&leased).await;
         assert!(queue.control(&reference, Wish::Remove).await);
         before.push(leased);
+    }
+}
+
+/// Nobody knows a job any more that was removed, but whoever still has its lease; and what
+/// was sent again has stored nothing.
+async fn a_batch_that_was_sent_again_lets_no_former_lease_open_anything(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let other = queue.on(&ctx.handle().await);
+    let batch = queue.new_jobs(queue.jobs(64));
+    let mut before: Vec<Job> = Vec::new();
+    for life in 0..3 {
+        let answer = queue.backend().enqueue(batch.clone()).await.expect("enqueue");
+        assert!(matches!(answer, EnqueueAnswer::Stored { .. }), "{answer:?}");
+        let leased = queue.take(64).await;
+        assert_eq!(leased.len(), 64);
+        let last = before.iter().map(token).max();
+        assert!(leased.iter().map(token).min() > last, "life {life}");
+        for old in &before {
+            assert_eq!(queue.extend(old, secs(9999)).await, Extended::Lost);
+        }
+        let again = queue.backend().enqueue(batch.clone()).await.expect("enqueue");
+        let EnqueueAnswer::Stored { outcomes, .. } = again else { panic!("{again:?}") };
+        assert!(outcomes.iter().all(|outcome| *outcome == Enqueued::Existing));
+        for job in &leased {
+            queue.complete(job).await;
+            assert!(queue.control(&job.reference(), Wish::Remove).await);
+        }
+        // Somebody else changes something.
+        other.backend().pause(&queue.spec.name).await.expect("pause");
+        other.backend().resume(&queue.spec.name).await.expect("resume");
+        before = leased;
     }
 }
 
