@@ -64,22 +64,27 @@ pub trait BackendExt: Backend {
     }
 
     /// Decides about blocked jobs that a call has named, on down the graph. The parents of
-    /// gates are told before those go (rule W2).
+    /// gates are told before those go (rule W2). One that cannot be decided, because a job
+    /// it belongs with cannot be read, holds up none of the others.
     ///
     /// # Errors
-    /// As [`Backend::apply`].
+    /// As [`Backend::apply`]; the first one of those that could not be decided, when all
+    /// others are.
     async fn release(&self, jobs: Vec<Job>) -> Result<()> {
-        let mut jobs = jobs;
+        let (mut jobs, mut failure) = (jobs, None);
         loop {
             let mut transitions = Vec::with_capacity(jobs.len());
             // Those that need a look at others, side by side.
             for part in jobs.chunks(AT_ONCE) {
                 for decided in join_all(part.iter().map(|job| self.decide_unblocked(job))).await {
-                    transitions.extend(decided?);
+                    match decided {
+                        Ok(transition) => transitions.extend(transition),
+                        Err(error) => failure = failure.or(Some(error)),
+                    }
                 }
             }
             if transitions.is_empty() {
-                return Ok(());
+                return failure.map_or(Ok(()), Err);
             }
             let answer = self.apply(transitions).await?;
             jobs = answer.unblocked;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use windlass_core::backend::{
-    Backend, BackendExt, Overdue, OverdueQuery, RepeatablesQuery, Result,
+    Backend, BackendExt, Overdue, OverduePage, OverdueQuery, RepeatablesQuery, Result,
 };
 use windlass_core::decide::repeat::{self, Previous};
 use windlass_core::decide::{cleaning, overdue};
@@ -98,33 +98,42 @@ async fn specs(backend: &dyn Backend) -> Result<HashMap<QueueName, QueueSpec>> {
 }
 
 /// Decides about everything that is overdue in a queue, a page at a time. What
-/// nobody can help is passed over (rule L4).
+/// nobody can help is passed over (rule L4), and a page that fails keeps nobody
+/// from the next.
 async fn sweep_queue(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
+    let mut failure = None;
     for what in Overdue::ALL {
         let mut after = None;
         loop {
             let query = OverdueQuery { queue: spec.name.clone(), what, after, limit: PAGE };
             let page = backend.overdue(query).await?;
-            let decided: Vec<_> = match what {
-                Overdue::Unblocked => {
-                    backend.release(page.jobs).await?;
-                    Vec::new()
-                }
-                _ => {
-                    page.jobs.iter().filter_map(|job| overdue(job, spec, what, page.now)).collect()
-                }
-            };
-            if !decided.is_empty() {
-                tracing::info!(queue = %spec.name, ?what, jobs = decided.len(), "taking over");
-                // Who was faster, was faster: the guard says so, and there is
-                // nothing left to do.
-                backend.apply_through(decided).await?;
-            }
-            match page.next {
+            let next = page.next.clone();
+            failure = failure.or(take_over(backend, spec, what, page).await.err());
+            match next {
                 Some(next) => after = Some(next),
                 None => break,
             }
         }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn take_over(
+    backend: &dyn Backend,
+    spec: &QueueSpec,
+    what: Overdue,
+    page: OverduePage,
+) -> Result<()> {
+    if what == Overdue::Unblocked {
+        return backend.release(page.jobs).await;
+    }
+    let decided: Vec<_> =
+        page.jobs.iter().filter_map(|job| overdue(job, spec, what, page.now)).collect();
+    if !decided.is_empty() {
+        tracing::info!(queue = %spec.name, ?what, jobs = decided.len(), "taking over");
+        // Who was faster, was faster: the guard says so, and there is nothing
+        // left to do.
+        backend.apply_through(decided).await?;
     }
     Ok(())
 }

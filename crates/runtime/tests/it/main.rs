@@ -10,6 +10,7 @@ mod enqueueing;
 mod extremes;
 mod failing;
 mod handlers;
+mod keeping;
 mod repeating;
 mod shutdown;
 mod support;
