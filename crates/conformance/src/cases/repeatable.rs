@@ -15,6 +15,7 @@ use crate::harness::{Context, case_table, spec};
 case_table! {
     [S1] a_repeatable_comes_back_with_every_field,
     [S1] putting_it_again_replaces_it_and_equal_content_changes_nothing,
+    [S1] what_was_decided_about_a_removed_one_does_not_touch_one_that_was_put_anew,
     [S1] the_same_key_in_another_queue_is_another_repeatable,
     [S1] a_repeatable_starts_ends_and_counts_as_it_says,
     [S2] for_each_fire_moment_there_is_at_most_one_job,
@@ -167,6 +168,20 @@ async fn putting_it_again_replaces_it_and_equal_content_changes_nothing(ctx: &Co
     // The old moment does not count any more.
     ctx.advance(secs(30));
     assert_eq!(fire_due(&queue).await, 1);
+}
+
+/// Whoever decided about one that was removed since finds another in its place.
+async fn what_was_decided_about_a_removed_one_does_not_touch_one_that_was_put_anew(ctx: &Context) {
+    let queue = ctx.queue("q").await;
+    let old = put(ctx, &queue, every(&queue, "k", 10)).await.expect("a new record");
+    let now = ctx.advance(secs(10));
+    let fired = repeat::fire(&old, &queue.spec, now, Previous::Ended).expect("valid jobs");
+    queue.backend().remove_repeatable(&queue.spec.name, &key("k")).await.expect("remove");
+    let new = put(ctx, &queue, every(&queue, "k", 3600)).await.expect("a new record");
+    let answer = store(&queue, fired.expect("it is due")).await;
+    assert_eq!(answer, RepeatablePut::Stale(Some(Box::new(new.clone()))));
+    assert_eq!(see(&queue, "k").await, new);
+    assert_eq!(queue.all().await, []);
 }
 
 /// Its name within the queue.

@@ -33,7 +33,12 @@ pub fn put(
     wanted: Repeatable,
     now: Timestamp,
 ) -> Option<RepeatableRecord> {
-    let version = stored.map_or(1, |record| record.version + 1);
+    // One that is removed and put anew must not come by a version that somebody has read of
+    // the former one: versions go up by less than one a microsecond.
+    let version = stored.map_or_else(
+        || u64::try_from(now.as_micros()).unwrap_or(0).max(1),
+        |record| record.version + 1,
+    );
     if let Some(record) = stored {
         if record.spec == wanted {
             return None;
@@ -327,7 +332,7 @@ mod tests {
         assert_eq!(pass_over(&record, at(110 * SECOND - 1)), None);
         let passed = pass_over(&record, at(135 * SECOND)).unwrap();
         assert_eq!((passed.record.next, passed.record.fired), (Some(at(140 * SECOND)), 0));
-        assert_eq!((passed.guard, passed.jobs.len()), (Some(1), 0));
+        assert_eq!((passed.guard, passed.jobs.len()), (Some(record.version), 0));
     }
 
     #[test]
@@ -383,6 +388,16 @@ mod tests {
         assert_eq!((kept.fired, kept.next, kept.version), (7, record.next, 4));
         let afresh = put(Some(&record), repeatable(20_000), now).unwrap();
         assert_eq!((afresh.fired, afresh.next), (0, Some(at(220 * SECOND))));
+    }
+
+    #[test]
+    fn one_that_is_put_anew_has_no_version_of_the_former_one() {
+        let former = record(|_| {});
+        let changed = pause(&former, Pause::Pause, at(100 * SECOND + 1)).unwrap();
+        let anew = put(None, former.spec.clone(), at(100 * SECOND + 2)).unwrap();
+        assert!(anew.version > changed.version && changed.version > former.version);
+        // Also before 1970.
+        assert_eq!(put(None, former.spec, at(-SECOND)).unwrap().version, 1);
     }
 
     #[test]

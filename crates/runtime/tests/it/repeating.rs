@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use windlass_runtime::backend::{RepeatablePut, RepeatablesQuery};
+use windlass_runtime::decide::repeat::{self, Previous};
 use windlass_runtime::model::{Missed, State};
 use windlass_runtime::{Error, testing::Kit};
 
@@ -48,11 +50,12 @@ async fn putting_the_same_again_changes_nothing_and_something_else_replaces_it()
     let (queue, _) = queue().await;
     let put = |n| queue.repeat("r", Number(n)).every(MINUTE);
     let handle = put(1).await.unwrap();
-    assert_eq!(handle.record().await.unwrap().unwrap().version, 1);
+    let version = async || handle.record().await.unwrap().unwrap().version;
+    let first = version().await;
     put(1).await.unwrap();
-    assert_eq!(handle.record().await.unwrap().unwrap().version, 1);
+    assert_eq!(version().await, first);
     put(2).missed(Missed::Skip).await.unwrap();
-    assert_eq!(handle.record().await.unwrap().unwrap().version, 2);
+    assert_eq!(version().await, first + 1);
     assert_eq!(queue.repeatables().await.unwrap().len(), 1);
 }
 
@@ -84,4 +87,22 @@ async fn a_worker_fires_what_is_due_by_itself() {
     worker.stop().await;
     assert_eq!(handle.record().await.unwrap().unwrap().fired, 3);
     assert_eq!(queue.stats().await.unwrap().count(State::Completed), 3);
+}
+
+#[tokio::test]
+async fn a_keeper_that_read_a_repeatable_before_it_was_removed_fires_nothing_of_it() {
+    let (queue, clock) = queue().await;
+    let old = queue.repeat("r", Number(1)).every(MINUTE).await.unwrap();
+    clock.advance(MINUTE);
+    // It has decided what to fire, and is held up before it says so.
+    let backend = queue.client().backend();
+    let due = backend.repeatables(RepeatablesQuery::Due(10)).await.unwrap();
+    let fired = repeat::fire(&due.records[0], queue.spec(), due.now, Previous::Ended);
+    assert!(old.remove().await.unwrap());
+    let new = queue.repeat("r", Number(2)).every(MINUTE * 60).await.unwrap();
+    let kept = new.record().await.unwrap();
+    let answer = backend.put_repeatable(fired.unwrap().unwrap()).await.unwrap();
+    assert!(matches!(answer, RepeatablePut::Stale(_)), "{answer:?}");
+    assert_eq!(new.record().await.unwrap(), kept);
+    assert_eq!(queue.stats().await.unwrap().count(State::Waiting), 0);
 }
