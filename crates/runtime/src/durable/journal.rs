@@ -71,7 +71,6 @@ impl Journal {
             if running.job.is_untouched() {
                 return Ok(());
             }
-            let _busy = self.busy();
             let steps = running.shared.client.backend().steps(&running.job.reference()).await?;
             let mut state = self.lock();
             for step in &steps {
@@ -86,6 +85,8 @@ impl Journal {
             state.steps.extend(steps.into_iter().map(|step| (step.position, step)));
             Ok(())
         };
+        // Also for whoever waits for another call that reads: what it does then is not known.
+        let _busy = self.busy();
         self.loaded.get_or_try_init(read).await.copied()
     }
 

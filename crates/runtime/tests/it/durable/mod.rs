@@ -3,11 +3,13 @@
 mod children;
 mod messages;
 mod replay;
+mod side_by_side;
 mod steps;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use windlass_conformance::{Trouble, Troubled};
 use windlass_runtime::testing::Kit;
 use windlass_runtime::{Handler, JobError, Queue};
 
@@ -45,6 +47,15 @@ pub(crate) async fn kit() -> (Kit, Queue) {
     let queue = client.queue("q").declare().await.unwrap();
     (Kit::new(client.backend().clone(), clock), queue)
 }
+
+/// The same store, for a process of which the first call of this method goes wrong.
+pub(crate) fn troubled(kit: &Kit, trouble: Trouble, method: &'static [&'static str]) -> Kit {
+    let inner = Arc::clone(kit.client().backend());
+    Kit::new(Arc::new(Troubled::new(inner, trouble, 1).only(method)), kit.clock().clone())
+}
+
+/// A call that is under way for longer than a test takes.
+pub(crate) const LATE: Trouble = Trouble::Late { calls: u64::MAX };
 
 /// Runs numbers with this handler until nothing is ready, and answers how many attempts
 /// that were.
