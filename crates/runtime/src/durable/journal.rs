@@ -37,11 +37,11 @@ struct State {
     busy: usize,
     waits: BTreeMap<u64, Wait>,
     wait_number: u64,
-    /// What the last failure of a step means for the job if the handler passes it on, and
-    /// how that is told.
-    failure: Option<(String, Outcome)>,
-    /// A step that has failed. If the handler goes on all the same, that is recorded.
-    failed: Option<Step>,
+    /// What the failures of steps mean for the job if the handler passes one on, and how
+    /// they are told.
+    failures: Vec<(String, Outcome)>,
+    /// Steps that have failed. If the handler goes on all the same, that is recorded.
+    failed: Vec<Step>,
     /// Whether what is polled is within a step.
     within_step: bool,
     /// Of each topic, the position from which on its messages were not consumed.
@@ -138,12 +138,12 @@ impl Journal {
 
     /// A step that has failed, for the case that the handler goes on all the same.
     pub(super) fn has_failed(&self, step: Step) {
-        self.lock().failed = Some(step);
+        self.lock().failed.push(step);
     }
 
-    /// The step that has failed last, if it is not recorded yet that it has.
-    pub(super) fn take_failed(&self) -> Option<Step> {
-        self.lock().failed.take()
+    /// The steps that have failed, and of which that is not recorded yet.
+    pub(super) fn take_failed(&self) -> Vec<Step> {
+        std::mem::take(&mut self.lock().failed)
     }
 
     /// What is recorded at a position.
@@ -239,17 +239,17 @@ impl Journal {
 
     /// Remembers what the failure of a step means for the job if the handler passes it on.
     pub(super) fn failed(&self, told: String, means: Outcome) {
-        self.lock().failure = Some((told, means));
+        self.lock().failures.push((told, means));
     }
 
     /// What an attempt came to, given what is known of its steps.
     pub(crate) fn judge(&self, id: JobId, outcome: Outcome) -> Outcome {
         let mut state = self.lock();
         match &outcome {
-            Outcome::Failure { message, .. } => match state.failure.take() {
-                Some((told, means)) if told == *message => means,
-                _ => outcome,
-            },
+            Outcome::Failure { message, .. } => {
+                let known = state.failures.iter().rposition(|(told, _)| told == message);
+                known.map_or(outcome, |known| state.failures.swap_remove(known).1)
+            }
             Outcome::Success { .. } => {
                 // Whoever returns where there was more to do has done something else.
                 let left = state.steps.range(state.next..FIRST_RESULT).next();

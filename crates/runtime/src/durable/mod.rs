@@ -222,15 +222,15 @@ impl Durable {
         }
     }
 
-    /// What comes before everything: what is recorded is read, and a step that has failed
-    /// while the handler goes on is recorded as such, so that it fails in each attempt.
+    /// What comes before everything: what is recorded is read, and steps that have failed
+    /// while the handler goes on are recorded as such, so that they fail in each attempt.
     async fn begin(&self) -> Result<()> {
         let journal = self.journal();
         journal.load(self.running()).await?;
-        match journal.take_failed() {
-            Some(failed) => self.record(failed).await,
-            None => Ok(()),
+        for failed in journal.take_failed() {
+            self.record(failed).await?;
         }
+        Ok(())
     }
 
     /// Does something once: answers with what is recorded at this position, or does it and
