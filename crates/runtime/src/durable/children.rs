@@ -118,10 +118,8 @@ impl Durable {
         children: impl IntoIterator<Item = C>,
     ) -> Result<Children> {
         let children: Vec<C> = children.into_iter().collect();
-        let position = self.journal().peek_position();
-        let spawned = self
-            .once(Kind::Spawn, name, async || self.store_children(position, children, true).await)
-            .await?;
+        let store = async |position| self.store_children(position, children, true).await;
+        let (position, spawned) = self.placed(Kind::Spawn, name, store).await?;
         Ok(Children { context: self.context.clone(), position, spawned })
     }
 
@@ -134,9 +132,8 @@ impl Durable {
         name: impl Into<String>,
         job: C,
     ) -> Result<JobHandle<C::Job>> {
-        let position = self.journal().peek_position();
         let of: JobRef = self
-            .once(Kind::Enqueue, name, async || {
+            .once(Kind::Enqueue, name, async |position| {
                 let stored = self.store_children(position, vec![job], false).await?;
                 stored.children.into_iter().next().ok_or_else(|| Error::Gone(self.id()))
             })
@@ -151,8 +148,9 @@ impl Durable {
     /// [`Error::Gone`] if there is none, [`Error::Diverged`], [`Error::Store`].
     pub async fn first(&self, children: &[&Child]) -> Result<usize> {
         let (journal, name) = (self.journal(), step_name("first")?);
-        let position = journal.take_position()?;
-        self.begin().await?;
+        let call = journal.enter(1)?;
+        let position = call.position;
+        self.begin(&call).await?;
         if let Some(step) = journal.expect(self.id(), position, Kind::First, &name)? {
             return entry::read(&step);
         }
@@ -174,8 +172,8 @@ impl Durable {
     /// [`Error::Store`].
     pub async fn join(&self, children: &[&Child]) -> Result<()> {
         let journal = self.journal();
-        journal.check_outside()?;
-        self.begin().await?;
+        let call = journal.enter(0)?;
+        self.begin(&call).await?;
         let open = || children.iter().filter(|c| journal.results(c.0.position).is_none());
         if open().next().is_none() {
             return Ok(());
@@ -400,8 +398,8 @@ impl Children {
     async fn told(&self) -> Result<Payload> {
         let durable = Durable { context: self.context.clone() };
         let journal = durable.journal();
-        journal.check_outside()?;
-        durable.begin().await?;
+        let call = journal.enter(0)?;
+        durable.begin(&call).await?;
         if self.is_empty() {
             return Ok(Payload::from("[]"));
         }

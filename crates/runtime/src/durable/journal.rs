@@ -1,7 +1,7 @@
 //! What is known of a durable job while its handler runs: what was recorded, how far the
 //! code has come, and what it waits for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,8 @@ struct State {
     steps: BTreeMap<u32, Step>,
     /// The position of what the code does next.
     next: u32,
+    /// How many calls have begun and not ended.
+    open: usize,
     /// What is under way: while anything is, the job is not suspended.
     busy: usize,
     waits: BTreeMap<u64, Wait>,
@@ -44,8 +46,10 @@ struct State {
     failed: Vec<Step>,
     /// Whether what is polled is within a step.
     within_step: bool,
-    /// Of each topic, the position from which on its messages were not consumed.
-    unread: HashMap<StepName, u32>,
+    /// Of each topic, the positions of the messages that no receive has consumed.
+    unread: HashMap<StepName, VecDeque<u32>>,
+    /// The receives that are under way and have not consumed a message yet.
+    receives: BTreeMap<u32, StepName>,
 }
 
 /// What a handler waits for.
@@ -72,38 +76,33 @@ impl Journal {
                 return Ok(());
             }
             let steps = running.shared.client.backend().steps(&running.job.reference()).await?;
+            // Side by side, a later receive may be recorded before an earlier one.
+            let consumed: HashSet<u32> = steps.iter().filter_map(consumed_by).collect();
             let mut state = self.lock();
             for step in &steps {
-                if step.position < FIRST_RESULT
-                    && entry::kind(step) == Some(Kind::Receive)
-                    && let Ok(Some(message)) = entry::read::<Option<u32>>(step)
-                {
-                    let unread = state.unread.entry(step.name.clone()).or_default();
-                    *unread = (*unread).max(message + 1);
+                if step.position >= FIRST_MESSAGE && !consumed.contains(&step.position) {
+                    state.unread.entry(step.name.clone()).or_default().push_back(step.position);
                 }
             }
             state.steps.extend(steps.into_iter().map(|step| (step.position, step)));
             Ok(())
         };
-        // Also for whoever waits for another call that reads: what it does then is not known.
-        let _busy = self.busy();
         self.loaded.get_or_try_init(read).await.copied()
     }
 
-    /// The position of what the code does next.
-    pub(super) fn take_position(&self) -> Result<u32> {
+    /// Begins a call that has so many positions.
+    pub(super) fn enter(&self, positions: u32) -> Result<Call<'_>> {
         let mut state = self.lock();
         if state.within_step {
             return Err(Error::Nested);
         }
         let position = state.next;
-        state.next += 1;
-        Ok(position)
-    }
-
-    /// The position of the next thing, without going there.
-    pub(super) fn peek_position(&self) -> u32 {
-        self.lock().next
+        state.next += positions;
+        // While another call is under way, the handler may not have seen yet what has
+        // failed, and may still pass it on.
+        let dealt_with = if state.open == 0 { state.failed.clone() } else { Vec::new() };
+        state.open += 1;
+        Ok(Call { journal: self, position, dealt_with })
     }
 
     /// Gives a position back that was just taken.
@@ -117,11 +116,6 @@ impl Journal {
     /// What is recorded first from a position on.
     pub(super) fn next_from(&self, position: u32) -> Option<Step> {
         self.lock().steps.range(position..FIRST_RESULT).next().map(|(_, step)| step.clone())
-    }
-
-    /// Whether what is polled is within a step, where nothing can be waited for.
-    pub(super) fn check_outside(&self) -> Result<()> {
-        if self.lock().within_step { Err(Error::Nested) } else { Ok(()) }
     }
 
     /// Polls what a step does: nothing within it is a step of its own.
@@ -139,11 +133,6 @@ impl Journal {
     /// A step that has failed, for the case that the handler goes on all the same.
     pub(super) fn has_failed(&self, step: Step) {
         self.lock().failed.push(step);
-    }
-
-    /// The steps that have failed, and of which that is not recorded yet.
-    pub(super) fn take_failed(&self) -> Vec<Step> {
-        std::mem::take(&mut self.lock().failed)
     }
 
     /// What is recorded at a position.
@@ -166,7 +155,9 @@ impl Journal {
     }
 
     pub(super) fn note(&self, step: Step) {
-        self.lock().steps.insert(step.position, step);
+        let mut state = self.lock();
+        state.failed.retain(|failed| failed.position != step.position);
+        state.steps.insert(step.position, step);
     }
 
     /// What the jobs came to that were spawned at this position, once that is known.
@@ -174,15 +165,24 @@ impl Journal {
         self.at(FIRST_RESULT.saturating_add(position))
     }
 
-    /// The position of the first message of a topic that no receive has consumed; it is
-    /// consumed now.
-    pub(super) fn next_message(&self, topic: &StepName) -> Option<u32> {
+    /// Notes that the call at a position receives a message of this topic.
+    pub(super) fn receive(&self, position: u32, topic: &StepName) -> Receiving<'_> {
+        self.lock().receives.insert(position, topic.clone());
+        Receiving(self, position)
+    }
+
+    /// The position of the message that the receive at this position is to have; it is
+    /// consumed now. Those before it come first, whichever of them is polled first.
+    pub(super) fn next_message(&self, position: u32, topic: &StepName) -> Option<u32> {
         let mut state = self.lock();
-        let from = state.unread.get(topic).map_or(FIRST_MESSAGE, |from| (*from).max(FIRST_MESSAGE));
-        let (position, _) = state.steps.range(from..).find(|(_, step)| step.name == *topic)?;
-        let position = *position;
-        state.unread.insert(topic.clone(), position + 1);
-        Some(position)
+        let before = state
+            .receives
+            .range(..position)
+            .filter(|(at, other)| *other == topic && !state.steps.contains_key(at));
+        let before = before.count();
+        let message = state.unread.get_mut(topic)?.remove(before)?;
+        state.receives.remove(&position);
+        Some(message)
     }
 
     /// What a message says.
@@ -281,6 +281,36 @@ fn diverged(id: JobId, position: u32, step: &Step, asked: String) -> Error {
         None => format!("{:?}", step.name.as_str()),
     };
     Error::Diverged { id, position, recorded, asked }
+}
+
+/// A call of the handler that is under way.
+pub(super) struct Call<'j> {
+    journal: &'j Journal,
+    /// Its position, or the first of them.
+    pub(super) position: u32,
+    /// Steps that failed before, and that the handler must have dealt with.
+    pub(super) dealt_with: Vec<Step>,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.journal.lock().open -= 1;
+    }
+}
+
+/// The position of the message that a receive has consumed, if a step is one.
+fn consumed_by(step: &Step) -> Option<u32> {
+    let receive = step.position < FIRST_RESULT && entry::kind(step) == Some(Kind::Receive);
+    receive.then(|| entry::read::<Option<u32>>(step).ok().flatten()).flatten()
+}
+
+/// A receive that is under way.
+pub(super) struct Receiving<'j>(&'j Journal, u32);
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.lock().receives.remove(&self.1);
+    }
 }
 
 /// Keeps a job from being suspended.

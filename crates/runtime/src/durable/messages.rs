@@ -62,13 +62,17 @@ impl<T: DeserializeOwned> Receive<'_, T> {
         let (durable, journal) = (self.durable, self.durable.journal());
         let topic = step_name(self.topic)?;
         // With a time-out it has two positions: when it ends, and what came.
-        let deadline_at = self.timeout.map(|_| journal.take_position()).transpose()?;
-        let position = journal.take_position()?;
-        durable.begin().await?;
+        let call = journal.enter(if self.timeout.is_some() { 2 } else { 1 })?;
+        let (deadline_at, position) = match self.timeout {
+            Some(_) => (Some(call.position), call.position + 1),
+            None => (None, call.position),
+        };
+        let _receiving = journal.receive(position, &topic);
+        durable.begin(&call).await?;
         if let Some(step) = journal.expect(durable.id(), position, Kind::Receive, &topic)? {
             return durable.consumed(entry::read(&step)?, &topic);
         }
-        if let Some(message) = journal.next_message(&topic) {
+        if let Some(message) = journal.next_message(position, &topic) {
             durable.consume(position, &topic, Some(message)).await?;
             return durable.consumed(Some(message), &topic);
         }
@@ -122,9 +126,9 @@ impl Durable {
     ) -> Result<()> {
         let (to, topic, body) = (to.into(), topic.into(), encode("message", message)?);
         let name = step_name(topic)?;
-        // Known by who sends it and from where, so that a second try is the same message.
-        let id = format!("{}/{}", self.life(), self.journal().peek_position());
-        self.once(Kind::Send, name.as_str(), async || {
+        self.once(Kind::Send, name.as_str(), async |position| {
+            // Known by who sends it and from where, so that a second try is the same message.
+            let id = format!("{}/{position}", self.life());
             let told = Told::Message { topic: name.clone(), id: Some(id), body };
             tell(self.client(), &to, told).await
         })

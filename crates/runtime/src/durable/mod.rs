@@ -28,7 +28,7 @@ use windlass_core::model::{
 };
 
 use self::entry::Kind;
-use self::journal::{Wait, is_the_same};
+use self::journal::{Call, Wait, is_the_same};
 use crate::context::{Context, Running, StopReason};
 use crate::error::{Error, Result};
 use crate::handler::FromContext;
@@ -62,9 +62,9 @@ pub use self::step::StepCall;
 /// Each call has its position: the first is 0, and so on, in the order in which they are
 /// first polled. What is called in another order, or under another name, than what was
 /// recorded at its position is [`Error::Diverged`] (rule W5). Calls that are polled together
-/// (`join!`) are fine as long as none of their branches goes on to further calls; for that,
-/// spawn jobs. Calls that wait must not be raced (`select!`): which comes first is not
-/// recorded.
+/// (`join!`, `try_join!`) are fine as long as none of their branches goes on to further
+/// calls; for that, spawn jobs. Calls must not be raced (`select!`, `tokio::time::timeout`):
+/// which comes first is not recorded. [`StepCall::timeout`] and [`Receive::timeout`] are.
 ///
 /// Whoever waits here gives the lease back: the future is dropped, and the handler runs from
 /// its beginning when it is time (rule W2). That happens as soon as the handler awaits
@@ -124,7 +124,7 @@ impl Durable {
         E: Into<JobError>,
     {
         let name = name.into();
-        self.once(Kind::Step, name.clone(), async || {
+        self.once(Kind::Step, name.clone(), async |_| {
             run().map_err(|error| self.failed(&name, error.into()))
         })
         .await
@@ -149,8 +149,9 @@ impl Durable {
 
     async fn sleep_for(&self, until: impl FnOnce(Timestamp) -> Timestamp) -> Result<()> {
         let (journal, name) = (self.journal(), step_name("sleep")?);
-        let position = journal.take_position()?;
-        self.begin().await?;
+        let call = journal.enter(1)?;
+        let position = call.position;
+        self.begin(&call).await?;
         let (moment, steps) = match journal.expect(self.id(), position, Kind::Sleep, &name)? {
             Some(step) => (entry::read(&step)?, Vec::new()),
             None => {
@@ -175,7 +176,7 @@ impl Durable {
     /// # Errors
     /// As [`Durable::step`].
     pub async fn now(&self) -> Result<Timestamp> {
-        self.once(Kind::Now, "now", async || Ok(self.client().backend().now().await?)).await
+        self.once(Kind::Now, "now", async |_| Ok(self.client().backend().now().await?)).await
     }
 
     /// A random number, the same in every attempt.
@@ -183,7 +184,7 @@ impl Durable {
     /// # Errors
     /// As [`Durable::step`].
     pub async fn random(&self) -> Result<u64> {
-        self.once(Kind::Random, "random", async || Ok(Uuid::new_v4().as_u64_pair().1)).await
+        self.once(Kind::Random, "random", async |_| Ok(Uuid::new_v4().as_u64_pair().1)).await
     }
 
     /// Which version of a change this job runs. The first time it comes here, that is
@@ -198,8 +199,9 @@ impl Durable {
     /// [`Error::Diverged`], [`Error::Store`].
     pub async fn version(&self, change: impl Into<String>, latest: u32) -> Result<u32> {
         let (journal, name) = (self.journal(), step_name(change)?);
-        let position = journal.take_position()?;
-        self.begin().await?;
+        let call = journal.enter(1)?;
+        let position = call.position;
+        self.begin(&call).await?;
         // What was recorded from here on was before there was this mark. A step may have left
         // its place empty.
         let recorded = journal.next_from(position);
@@ -224,27 +226,53 @@ impl Durable {
 
     /// What comes before everything: what is recorded is read, and steps that have failed
     /// while the handler goes on are recorded as such, so that they fail in each attempt.
-    async fn begin(&self) -> Result<()> {
+    async fn begin(&self, call: &Call<'_>) -> Result<()> {
         let journal = self.journal();
+        // Also for whoever waits for another call that reads: what it does then is not known.
+        let _busy = journal.busy();
         journal.load(self.running()).await?;
-        for failed in journal.take_failed() {
-            self.record(failed).await?;
+        for failed in &call.dealt_with {
+            self.record(failed.clone()).await?;
         }
+        // Those beside it take their positions first. If it answered at once, because it is
+        // recorded, whoever stops at its error (`try_join!`) would never come to them.
+        tokio::task::yield_now().await;
         Ok(())
     }
 
-    /// Does something once: answers with what is recorded at this position, or does it and
+    /// Does something once: answers with what is recorded at its position, or does it and
     /// records what came of it.
     async fn once<T: Serialize + DeserializeOwned>(
         &self,
         kind: Kind,
         name: impl Into<String>,
-        run: impl AsyncFnOnce() -> Result<T>,
+        run: impl AsyncFnOnce(u32) -> Result<T>,
+    ) -> Result<T> {
+        self.placed(kind, name, run).await.map(|(_, value)| value)
+    }
+
+    /// The same, with its position.
+    async fn placed<T: Serialize + DeserializeOwned>(
+        &self,
+        kind: Kind,
+        name: impl Into<String>,
+        run: impl AsyncFnOnce(u32) -> Result<T>,
+    ) -> Result<(u32, T)> {
+        let name = step_name(name)?;
+        let call = self.journal().enter(1)?;
+        self.begin(&call).await?;
+        let value = self.once_at(call.position, kind, name, run).await?;
+        Ok((call.position, value))
+    }
+
+    async fn once_at<T: Serialize + DeserializeOwned>(
+        &self,
+        position: u32,
+        kind: Kind,
+        name: StepName,
+        run: impl AsyncFnOnce(u32) -> Result<T>,
     ) -> Result<T> {
         let journal = self.journal();
-        let position = journal.take_position()?;
-        let name = step_name(name)?;
-        self.begin().await?;
         if let Some(step) = journal.expect(self.id(), position, kind, &name)? {
             if entry::kind(&step) == Some(Kind::Failure) {
                 let message = entry::read(&step)?;
@@ -254,8 +282,8 @@ impl Durable {
         }
         let _busy = journal.busy();
         let ran = match kind {
-            Kind::Step => journal.within_step(run()).await,
-            _ => run().await,
+            Kind::Step => journal.within_step(run(position)).await,
+            _ => run(position).await,
         };
         let value = match ran {
             Ok(value) => value,
@@ -396,7 +424,7 @@ impl Durable {
             what: "value",
             message: windlass_core::model::json::problem(&error),
         })?;
-        self.once(Kind::Value, key, async || Ok(value)).await.map(|_| ())
+        self.once(Kind::Value, key, async |_| Ok(value)).await.map(|_| ())
     }
 
     /// A value that a job has set, as it was when this job asked first.
@@ -409,7 +437,7 @@ impl Durable {
         key: impl Into<String>,
     ) -> Result<Option<T>> {
         let (of, key) = (of.into(), key.into());
-        self.once(Kind::Read, key.clone(), async || value_in(self.client(), &of, &key).await).await
+        self.once(Kind::Read, key.clone(), async |_| value_in(self.client(), &of, &key).await).await
     }
 }
 

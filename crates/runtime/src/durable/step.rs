@@ -69,7 +69,7 @@ where
     fn into_future(mut self) -> Self::IntoFuture {
         Box::pin(async move {
             let (durable, name) = (self.durable, self.name.clone());
-            durable.once(Kind::Step, name, async move || self.tries().await).await
+            durable.once(Kind::Step, name, async move |_| self.tries().await).await
         })
     }
 }
