@@ -12,11 +12,11 @@ use windlass_core::decide::durable::{ChildEnd, LOOK_AGAIN, gate_type};
 use windlass_core::decide::{self, JobRequest, OnDuplicate};
 use windlass_core::model::{
     Awaits, Dependency, Gate, JobId, JobKey, JobOptions, JobRef, NewJob, OnBrokenDependency,
-    Parent, Payload, State, Step, Timestamp, json,
+    Parent, Payload, State, Step, StepName, Timestamp, json,
 };
 
 use super::entry::{self, Kind};
-use super::journal::Wait;
+use super::journal::{Call, Wait};
 use super::{Durable, step_name};
 use crate::client::Client;
 use crate::context::Context;
@@ -147,10 +147,20 @@ impl Durable {
     /// # Errors
     /// [`Error::Gone`] if there is none, [`Error::Diverged`], [`Error::Store`].
     pub async fn first(&self, children: &[&Child]) -> Result<usize> {
-        let (journal, name) = (self.journal(), step_name("first")?);
-        let call = journal.enter(1)?;
-        let position = call.position;
-        self.begin(&call).await?;
+        let name = step_name("first")?;
+        let call = self.journal().enter(Kind::First, &name, 1)?;
+        let first = self.first_in(&call, name, children).await;
+        call.answer(first)
+    }
+
+    async fn first_in(
+        &self,
+        call: &Call<'_>,
+        name: StepName,
+        children: &[&Child],
+    ) -> Result<usize> {
+        let (journal, position) = (self.journal(), call.position);
+        self.begin(call).await?;
         if let Some(step) = journal.expect(self.id(), position, Kind::First, &name)? {
             return entry::read(&step);
         }
@@ -172,7 +182,7 @@ impl Durable {
     /// [`Error::Store`].
     pub async fn join(&self, children: &[&Child]) -> Result<()> {
         let journal = self.journal();
-        let call = journal.enter(0)?;
+        let call = journal.open()?;
         self.begin(&call).await?;
         let open = || children.iter().filter(|c| journal.results(c.0.position).is_none());
         if open().next().is_none() {
@@ -398,7 +408,7 @@ impl Children {
     async fn told(&self) -> Result<Payload> {
         let durable = Durable { context: self.context.clone() };
         let journal = durable.journal();
-        let call = journal.enter(0)?;
+        let call = journal.open()?;
         durable.begin(&call).await?;
         if self.is_empty() {
             return Ok(Payload::from("[]"));

@@ -33,6 +33,8 @@ struct State {
     steps: BTreeMap<u32, Step>,
     /// The position of what the code does next.
     next: u32,
+    /// A call that came to nothing, since the store was away, and its position.
+    failed_call: Option<(Identity, u32)>,
     /// How many calls have begun and not ended.
     open: usize,
     /// What is under way: while anything is, the job is not suspended.
@@ -90,19 +92,32 @@ impl Journal {
         self.loaded.get_or_try_init(read).await.copied()
     }
 
-    /// Begins a call that has so many positions.
-    pub(super) fn enter(&self, positions: u32) -> Result<Call<'_>> {
+    /// Begins a call that has so many positions: those of the last one, if that came to
+    /// nothing and this is the same once more.
+    pub(super) fn enter(&self, kind: Kind, name: &StepName, positions: u32) -> Result<Call<'_>> {
+        let mut call = self.open()?;
+        let identity = Identity { kind, name: name.clone(), positions };
+        let mut state = self.lock();
+        call.position = match state.failed_call.take() {
+            Some((failed, at)) if failed == identity && state.next == at + positions => at,
+            _ => state.next,
+        };
+        state.next = call.position + positions;
+        call.identity = Some(identity);
+        Ok(call)
+    }
+
+    /// Begins a call that has no position of its own.
+    pub(super) fn open(&self) -> Result<Call<'_>> {
         let mut state = self.lock();
         if state.within_step {
             return Err(Error::Nested);
         }
-        let position = state.next;
-        state.next += positions;
         // While another call is under way, the handler may not have seen yet what has
         // failed, and may still pass it on.
         let dealt_with = if state.open == 0 { state.failed.clone() } else { Vec::new() };
         state.open += 1;
-        Ok(Call { journal: self, position, dealt_with })
+        Ok(Call { journal: self, position: state.next, identity: None, dealt_with })
     }
 
     /// Gives a position back that was just taken.
@@ -283,13 +298,36 @@ fn diverged(id: JobId, position: u32, step: &Step, asked: String) -> Error {
     Error::Diverged { id, position, recorded, asked }
 }
 
+/// By which a call is known to be the same once more.
+#[derive(PartialEq)]
+struct Identity {
+    kind: Kind,
+    name: StepName,
+    positions: u32,
+}
+
 /// A call of the handler that is under way.
 pub(super) struct Call<'j> {
     journal: &'j Journal,
     /// Its position, or the first of them.
     pub(super) position: u32,
+    identity: Option<Identity>,
     /// Steps that failed before, and that the handler must have dealt with.
     pub(super) dealt_with: Vec<Step>,
+}
+
+impl Call<'_> {
+    /// What the call answers. If the store was away nothing is recorded of it, and the
+    /// handler may try it again; one that goes on without it leaves its position empty.
+    pub(super) fn answer<T>(mut self, answer: Result<T>) -> Result<T> {
+        if let Err(error) = &answer
+            && error.is_transient()
+        {
+            let failed = self.identity.take().map(|identity| (identity, self.position));
+            self.journal.lock().failed_call = failed;
+        }
+        answer
+    }
 }
 
 impl Drop for Call<'_> {

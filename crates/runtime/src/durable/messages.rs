@@ -12,7 +12,7 @@ use windlass_core::decide::durable::Told;
 use windlass_core::model::{Awaits, FIRST_RESULT, JobRef, Step, StepName, Timestamp};
 
 use super::entry::{self, Kind};
-use super::journal::Wait;
+use super::journal::{Call, Wait};
 use super::{Durable, step_name};
 use crate::client::Client;
 use crate::encode::encode;
@@ -59,49 +59,60 @@ impl<'d, T: DeserializeOwned + Send + 'd> IntoFuture for Receive<'d, T> {
 
 impl<T: DeserializeOwned> Receive<'_, T> {
     async fn run(self) -> Result<T> {
-        let (durable, journal) = (self.durable, self.durable.journal());
         let topic = step_name(self.topic)?;
         // With a time-out it has two positions: when it ends, and what came.
-        let call = journal.enter(if self.timeout.is_some() { 2 } else { 1 })?;
-        let (deadline_at, position) = match self.timeout {
+        let positions = if self.timeout.is_some() { 2 } else { 1 };
+        let call = self.durable.journal().enter(Kind::Receive, &topic, positions)?;
+        let received = self.durable.receive_in(&call, topic, self.timeout).await;
+        call.answer(received)
+    }
+}
+
+impl Durable {
+    async fn receive_in<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+        topic: StepName,
+        timeout: Option<Duration>,
+    ) -> Result<T> {
+        let journal = self.journal();
+        let (deadline_at, position) = match timeout {
             Some(_) => (Some(call.position), call.position + 1),
             None => (None, call.position),
         };
         let _receiving = journal.receive(position, &topic);
-        durable.begin(&call).await?;
-        if let Some(step) = journal.expect(durable.id(), position, Kind::Receive, &topic)? {
-            return durable.consumed(entry::read(&step)?, &topic);
+        self.begin(call).await?;
+        if let Some(step) = journal.expect(self.id(), position, Kind::Receive, &topic)? {
+            return self.consumed(entry::read(&step)?, &topic);
         }
         if let Some(message) = journal.next_message(position, &topic) {
-            durable.consume(position, &topic, Some(message)).await?;
-            return durable.consumed(Some(message), &topic);
+            self.consume(position, &topic, Some(message)).await?;
+            return self.consumed(Some(message), &topic);
         }
         let mut steps = Vec::new();
-        let until = match (deadline_at, self.timeout) {
+        let until = match (deadline_at, timeout) {
             (Some(at), Some(timeout)) => {
-                match journal.expect(durable.id(), at, Kind::Deadline, &topic)? {
+                match journal.expect(self.id(), at, Kind::Deadline, &topic)? {
                     Some(step) => entry::read::<Timestamp>(&step)?,
                     None => {
                         let _busy = journal.busy();
-                        let deadline = durable.client().backend().now().await?.after(timeout);
+                        let deadline = self.client().backend().now().await?.after(timeout);
                         let outcome = entry::write(Kind::Deadline, &deadline)?;
                         steps.push(Step { position: at, name: topic.clone(), outcome });
                         deadline
                     }
                 }
             }
-            _ => durable.in_the_far_future(),
+            _ => self.in_the_far_future(),
         };
-        if until <= durable.leased_at() {
-            durable.consume(position, &topic, None).await?;
-            return durable.consumed(None, &topic);
+        if until <= self.leased_at() {
+            self.consume(position, &topic, None).await?;
+            return self.consumed(None, &topic);
         }
         let awaits = Awaits { topics: vec![topic], ..Awaits::default() };
         journal.wait(Wait { until, awaits, steps }).await
     }
-}
 
-impl Durable {
     /// Receives the next message of a topic that this job has not consumed, sent with
     /// [`JobHandle::send`](crate::JobHandle::send) or [`Durable::send`], also before this
     /// job started. Until there is one, the job is suspended. Awaiting the answer does it.

@@ -148,10 +148,20 @@ impl Durable {
     }
 
     async fn sleep_for(&self, until: impl FnOnce(Timestamp) -> Timestamp) -> Result<()> {
-        let (journal, name) = (self.journal(), step_name("sleep")?);
-        let call = journal.enter(1)?;
-        let position = call.position;
-        self.begin(&call).await?;
+        let name = step_name("sleep")?;
+        let call = self.journal().enter(Kind::Sleep, &name, 1)?;
+        let slept = self.sleep_in(&call, name, until).await;
+        call.answer(slept)
+    }
+
+    async fn sleep_in(
+        &self,
+        call: &Call<'_>,
+        name: StepName,
+        until: impl FnOnce(Timestamp) -> Timestamp,
+    ) -> Result<()> {
+        let (journal, position) = (self.journal(), call.position);
+        self.begin(call).await?;
         let (moment, steps) = match journal.expect(self.id(), position, Kind::Sleep, &name)? {
             Some(step) => (entry::read(&step)?, Vec::new()),
             None => {
@@ -198,10 +208,15 @@ impl Durable {
     /// # Errors
     /// [`Error::Diverged`], [`Error::Store`].
     pub async fn version(&self, change: impl Into<String>, latest: u32) -> Result<u32> {
-        let (journal, name) = (self.journal(), step_name(change)?);
-        let call = journal.enter(1)?;
-        let position = call.position;
-        self.begin(&call).await?;
+        let name = step_name(change)?;
+        let call = self.journal().enter(Kind::Version, &name, 1)?;
+        let version = self.version_in(&call, name, latest).await;
+        call.answer(version)
+    }
+
+    async fn version_in(&self, call: &Call<'_>, name: StepName, latest: u32) -> Result<u32> {
+        let (journal, position) = (self.journal(), call.position);
+        self.begin(call).await?;
         // What was recorded from here on was before there was this mark. A step may have left
         // its place empty.
         let recorded = journal.next_from(position);
@@ -259,20 +274,21 @@ impl Durable {
         run: impl AsyncFnOnce(u32) -> Result<T>,
     ) -> Result<(u32, T)> {
         let name = step_name(name)?;
-        let call = self.journal().enter(1)?;
-        self.begin(&call).await?;
-        let value = self.once_at(call.position, kind, name, run).await?;
-        Ok((call.position, value))
+        let call = self.journal().enter(kind, &name, 1)?;
+        let position = call.position;
+        let ran = self.once_in(&call, kind, name, run).await;
+        call.answer(ran).map(|value| (position, value))
     }
 
-    async fn once_at<T: Serialize + DeserializeOwned>(
+    async fn once_in<T: Serialize + DeserializeOwned>(
         &self,
-        position: u32,
+        call: &Call<'_>,
         kind: Kind,
         name: StepName,
         run: impl AsyncFnOnce(u32) -> Result<T>,
     ) -> Result<T> {
-        let journal = self.journal();
+        let (journal, position) = (self.journal(), call.position);
+        self.begin(call).await?;
         if let Some(step) = journal.expect(self.id(), position, kind, &name)? {
             if entry::kind(&step) == Some(Kind::Failure) {
                 let message = entry::read(&step)?;

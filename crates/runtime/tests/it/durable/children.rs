@@ -1,9 +1,10 @@
 //! Jobs that spawn jobs and wait for them (rules W2 and W3).
 
+use windlass_conformance::Trouble;
 use windlass_runtime::model::{Filter, JobRef, Keep, State};
 use windlass_runtime::{Durable, Error, JobError};
 
-use super::{Log, drain, kit, secs};
+use super::{Log, drain, kit, secs, troubled};
 use crate::support::{Number, Other};
 
 /// 0 is a parent, which spawns 1 to 3; the others double themselves.
@@ -271,4 +272,47 @@ async fn a_parent_that_is_stored_anew_under_its_key_has_children_of_its_own() {
         kit.advance(secs(3600));
     }
     assert_eq!(log.take(), ["101", "102", "103"]);
+}
+
+#[tokio::test]
+async fn a_spawn_that_is_tried_again_is_the_same_spawn() {
+    let (kit, queue) = kit().await;
+    let handle = queue.enqueue(Number(1)).await.unwrap();
+    // The child is stored, but nobody is told.
+    let away = troubled(&kit, Trouble::AnswerLost, &["enqueue"]);
+    let work = |_: Number, ctx: Durable| async move {
+        let child = loop {
+            match ctx.spawn("other", Other).await {
+                Err(error) if error.is_transient() => {}
+                answer => break answer?,
+            }
+        };
+        child.result::<()>().await?;
+        Ok::<_, JobError>(())
+    };
+    away.drain(|worker| worker.queue(&queue).handle(work).handle(|_: Other| async {}))
+        .await
+        .unwrap();
+    assert_eq!(kit.jobs_of::<Other>().await.unwrap().len(), 1);
+    assert_eq!(handle.state().await.unwrap(), State::Completed);
+}
+
+#[tokio::test]
+async fn a_send_that_could_not_be_made_and_is_left_out_keeps_its_place() {
+    let (kit, queue) = kit().await;
+    let to = queue.enqueue(Other).delay(secs(3600)).await.unwrap();
+    let handle = queue.enqueue(Number(1)).await.unwrap();
+    let away = troubled(&kit, Trouble::Fails, &["job"]);
+    let work = move |_: Number, ctx: Durable| {
+        let to = to.reference().clone();
+        async move {
+            let _ = ctx.send(to, "news", &1).await;
+            ctx.step_sync("after", || Ok::<_, JobError>(())).await?;
+            if ctx.attempt() == 1 { Err(JobError::new("again")) } else { Ok(()) }
+        }
+    };
+    drain(&away, &queue, work.clone()).await;
+    kit.advance(secs(60));
+    drain(&kit, &queue, work).await;
+    assert_eq!(handle.state().await.unwrap(), State::Completed);
 }
