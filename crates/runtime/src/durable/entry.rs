@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use windlass_core::model::{Payload, Step, json};
+use windlass_core::model::{Payload, Step, StepName, json};
 
 use crate::encode::encode;
 use crate::error::{Error, Result};
@@ -55,6 +55,42 @@ impl Kind {
     }
 }
 
+/// Why a step has failed, as it is recorded.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Reason {
+    /// What it said.
+    Said(String),
+    /// Its result is larger than its queue takes.
+    TooLarge { size: usize, max: usize },
+    /// Its result cannot be written.
+    Unwritten { problem: String },
+}
+
+impl Reason {
+    /// `None`: that is no failure of the step.
+    pub(super) fn of(error: &Error) -> Option<Self> {
+        Some(match error {
+            Error::Step { message, .. } => Self::Said(message.clone()),
+            Error::ResultTooLarge { size, max } => Self::TooLarge { size: *size, max: *max },
+            Error::Encode { message, .. } => Self::Unwritten { problem: message.clone() },
+            _ => return None,
+        })
+    }
+
+    /// The error, as it was.
+    pub(super) fn error(self, step: &StepName) -> Error {
+        match self {
+            Self::Said(message) => Error::Step { name: step.as_str().to_owned(), message },
+            Self::TooLarge { size, max } => Error::ResultTooLarge { size, max },
+            Self::Unwritten { problem } => Error::Encode { what: OUTCOME, message: problem },
+        }
+    }
+}
+
+/// What errors call what is recorded here.
+const OUTCOME: &str = "outcome of a step";
+
 #[derive(Serialize)]
 struct Written<'v, T> {
     #[serde(rename = "k")]
@@ -72,7 +108,7 @@ struct Stored<'s> {
 }
 
 pub(super) fn write<T: Serialize>(kind: Kind, value: &T) -> Result<Payload> {
-    encode("outcome of a step", &Written { kind, value })
+    encode(OUTCOME, &Written { kind, value })
 }
 
 fn stored(step: &Step) -> Result<Stored<'_>> {
@@ -90,13 +126,11 @@ pub(super) fn read<T: DeserializeOwned>(step: &Step) -> Result<T> {
 }
 
 pub(super) fn undecoded(error: &serde_json::Error) -> Error {
-    Error::Decode { what: "outcome of a step", message: json::problem(error) }
+    Error::Decode { what: OUTCOME, message: json::problem(error) }
 }
 
 #[cfg(test)]
 mod tests {
-    use windlass_core::model::StepName;
-
     use super::*;
 
     #[test]

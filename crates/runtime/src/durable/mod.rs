@@ -8,12 +8,14 @@
 //!
 //! - `entry` what is recorded of each thing
 //! - `journal` what is known while the handler runs, and when its job is suspended
+//! - `once` how something is done once
 //! - `step`, `children`, `messages` the things
 
 mod children;
 mod entry;
 mod journal;
 mod messages;
+mod once;
 mod step;
 
 use std::ops::Deref;
@@ -23,17 +25,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use windlass_core::decide::durable::UNTIL_TOLD;
-use windlass_core::model::{
-    Awaits, FIRST_RESULT, JobRef, NewStep, Step, StepName, StepRecorded, Timestamp,
-};
+use windlass_core::model::{Awaits, JobRef, Step, StepName, Timestamp};
 
 use self::entry::Kind;
 use self::journal::{Call, Wait, is_the_same};
-use crate::context::{Context, Running, StopReason};
+use crate::context::{Context, Running};
 use crate::error::{Error, Result};
 use crate::handler::FromContext;
 use crate::outcome::JobError;
-use crate::worker::store_backoff;
 
 pub use self::children::{Child, Children, IntoChild};
 pub(crate) use self::journal::{Journal, until_suspended};
@@ -101,7 +100,8 @@ impl Durable {
     ///
     /// Awaiting the answer does it; before that, [`StepCall::retries`] and
     /// [`StepCall::timeout`] say more. A step that fails fails the attempt if the handler
-    /// passes the error on, and for good if it is [`JobError::permanent`].
+    /// passes the error on, and for good if it is [`JobError::permanent`] or the result
+    /// cannot be kept.
     ///
     /// # Errors
     /// [`Error::Step`] if it fails, [`Error::Diverged`], [`Error::LeaseLost`],
@@ -237,170 +237,6 @@ impl Durable {
                 Ok(latest)
             }
         }
-    }
-
-    /// What comes before everything: what is recorded is read, and steps that have failed
-    /// while the handler goes on are recorded as such, so that they fail in each attempt.
-    async fn begin(&self, call: &Call<'_>) -> Result<()> {
-        let journal = self.journal();
-        // Also for whoever waits for another call that reads: what it does then is not known.
-        let _busy = journal.busy();
-        journal.load(self.running()).await?;
-        for failed in &call.dealt_with {
-            self.record(failed.clone()).await?;
-        }
-        // Those beside it take their positions first. If it answered at once, because it is
-        // recorded, whoever stops at its error (`try_join!`) would never come to them.
-        tokio::task::yield_now().await;
-        Ok(())
-    }
-
-    /// Does something once: answers with what is recorded at its position, or does it and
-    /// records what came of it.
-    async fn once<T: Serialize + DeserializeOwned>(
-        &self,
-        kind: Kind,
-        name: impl Into<String>,
-        run: impl AsyncFnOnce(u32) -> Result<T>,
-    ) -> Result<T> {
-        self.placed(kind, name, run).await.map(|(_, value)| value)
-    }
-
-    /// The same, with its position.
-    async fn placed<T: Serialize + DeserializeOwned>(
-        &self,
-        kind: Kind,
-        name: impl Into<String>,
-        run: impl AsyncFnOnce(u32) -> Result<T>,
-    ) -> Result<(u32, T)> {
-        let name = step_name(name)?;
-        let call = self.journal().enter(kind, &name, 1)?;
-        let position = call.position;
-        let ran = self.once_in(&call, kind, name, run).await;
-        call.answer(ran).map(|value| (position, value))
-    }
-
-    async fn once_in<T: Serialize + DeserializeOwned>(
-        &self,
-        call: &Call<'_>,
-        kind: Kind,
-        name: StepName,
-        run: impl AsyncFnOnce(u32) -> Result<T>,
-    ) -> Result<T> {
-        let (journal, position) = (self.journal(), call.position);
-        self.begin(call).await?;
-        if let Some(step) = journal.expect(self.id(), position, kind, &name)? {
-            if entry::kind(&step) == Some(Kind::Failure) {
-                let message = entry::read(&step)?;
-                return Err(Error::Step { name: name.as_str().to_owned(), message });
-            }
-            return entry::read(&step);
-        }
-        let _busy = journal.busy();
-        let ran = match kind {
-            Kind::Step => journal.within_step(run(position)).await,
-            _ => run(position).await,
-        };
-        let value = match ran {
-            Ok(value) => value,
-            Err(error) => {
-                if let Error::Step { message, .. } = &error {
-                    let outcome = entry::write(Kind::Failure, message)?;
-                    journal.has_failed(Step { position, name, outcome });
-                }
-                return Err(error);
-            }
-        };
-        let outcome = entry::write(kind, &value)?;
-        // What the store has of children and the like is not for the caller to bound.
-        if matches!(kind, Kind::Step | Kind::Value | Kind::Read) {
-            self.check_size(outcome.len())?;
-        }
-        self.record(Step { position, name, outcome }).await?;
-        Ok(value)
-    }
-
-    /// Trying again would not make it smaller, and would repeat the work.
-    fn check_size(&self, size: usize) -> Result<()> {
-        use windlass_core::decide::{Outcome, Retryable};
-        use windlass_core::model::FailureKind;
-        let max = self.running().spec.max_payload;
-        if size <= max {
-            return Ok(());
-        }
-        let error = Error::ResultTooLarge { size, max };
-        let message = format!("{error:#}");
-        let (kind, retry) = (FailureKind::Result, Retryable::No);
-        let means = Outcome::Failure { kind, message: message.clone(), retry };
-        self.journal().failed(message, means);
-        Err(error)
-    }
-
-    /// Records a step under the lease, whatever it takes: it has been done. A store that is
-    /// away is waited for; if the lease is lost meanwhile, the handler is dropped.
-    async fn record(&self, step: Step) -> Result<()> {
-        if step.position >= FIRST_RESULT {
-            return Err(Error::Endless(step.position as usize));
-        }
-        let journal = self.journal();
-        let _busy = journal.busy();
-        let mut failures = 0;
-        let answer = loop {
-            let new = NewStep {
-                job: self.reference(),
-                token: self.token(),
-                position: step.position,
-                name: step.name.clone(),
-                outcome: step.outcome.clone(),
-            };
-            match self.client().record_step(new).await {
-                Err(error) if error.is_transient() => {
-                    failures += 1;
-                    tracing::warn!(
-                        error = format!("{error:#}"),
-                        "a step is recorded after a while"
-                    );
-                    tokio::time::sleep(store_backoff(failures)).await;
-                }
-                answer => break answer?,
-            }
-        };
-        match answer {
-            StepRecorded::Recorded => {}
-            // A first try whose answer was lost, unless the code is another one by now.
-            StepRecorded::Existing(existing) => {
-                let kind = entry::kind(&step);
-                let kind = kind.ok_or_else(|| Error::LeaseLost(self.id()))?;
-                is_the_same(self.id(), existing, kind, &step.name)?;
-            }
-            StepRecorded::StaleLease => {
-                self.running().stop(StopReason::LeaseLost);
-                return Err(Error::LeaseLost(self.id()));
-            }
-        }
-        journal.note(step);
-        Ok(())
-    }
-
-    /// What the failure of a step is for the handler, and for the job if it is passed on.
-    fn failed(&self, name: &str, error: JobError) -> Error {
-        use windlass_core::decide::Outcome;
-        let outcome = error.into_outcome();
-        let said = match &outcome {
-            Outcome::Failure { message, .. } => message.clone(),
-            Outcome::Snooze(_) => "it wants to be called again later".to_owned(),
-            _ => "it did not come to an end".to_owned(),
-        };
-        let error = Error::Step { name: name.to_owned(), message: said };
-        let told = format!("{error:#}");
-        let means = match outcome {
-            Outcome::Failure { kind, retry, .. } => {
-                Outcome::Failure { kind, message: told.clone(), retry }
-            }
-            other => other,
-        };
-        self.journal().failed(told, means);
-        error
     }
 
     fn running(&self) -> &Running {

@@ -107,7 +107,7 @@ async fn sweep_queue(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
         loop {
             let query = OverdueQuery { queue: spec.name.clone(), what, after, limit: PAGE };
             let page = backend.overdue(query).await?;
-            let next = page.next.clone();
+            let next = page.next;
             failure = failure.or(take_over(backend, spec, what, page).await.err());
             match next {
                 Some(next) => after = Some(next),

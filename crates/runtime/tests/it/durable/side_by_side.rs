@@ -141,7 +141,7 @@ async fn a_failure_that_ends_a_try_join_ends_it_at_the_same_place_in_a_replay() 
         async move {
             let both = tokio::try_join!(
                 ctx.step("a", || flaky_later(&log, "a")).into_future(),
-                ctx.step("b", || std::future::pending::<Result<u32>>()).into_future(),
+                ctx.step("b", std::future::pending::<Result<u32>>).into_future(),
             );
             if both.is_err() {
                 ctx.step_sync("refund", || log.done("refund")).await?;

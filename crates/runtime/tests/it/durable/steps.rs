@@ -1,5 +1,6 @@
 //! Steps (rule W1), and what else is the same in every attempt.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -210,4 +211,35 @@ async fn what_is_too_large_for_the_queue_is_not_recorded() {
     };
     drain(&kit, &small, work).await;
     handle.result::<()>().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_step_whose_result_cannot_be_kept_has_failed_and_is_not_run_again() {
+    let (kit, _) = kit().await;
+    let small = kit.client().queue("small").max_payload(100).declare().await.unwrap();
+    let handle = small.enqueue(Number(1)).await.unwrap();
+    let log = Log::default();
+    let steps = log.clone();
+    let work = move |_: Number, ctx: Durable| {
+        let log = steps.clone();
+        async move {
+            let big = ctx.step_sync("big", || log.done("big").map(|()| "x".repeat(200))).await;
+            let odd = ctx
+                .step_sync("odd", || log.done("odd").map(|()| BTreeMap::from([((1, 2), 3)])))
+                .await;
+            match (&big, &odd) {
+                (Err(Error::ResultTooLarge { max: 100, .. }), Err(Error::Encode { .. })) => {}
+                other => return Err(JobError::permanent(format!("{other:?}"))),
+            }
+            ctx.sleep(secs(60)).await?;
+            // Passed on in a later attempt, it still means what it meant in the first.
+            big.map(|_| ()).map_err(Into::into)
+        }
+    };
+    drain(&kit, &small, work.clone()).await;
+    kit.advance(secs(60));
+    drain(&kit, &small, work).await;
+    assert_eq!(log.take(), ["big", "odd"]);
+    let job = handle.job().await.unwrap();
+    assert_eq!((job.state, job.course.errors[0].kind), (State::Failed, FailureKind::Result));
 }
