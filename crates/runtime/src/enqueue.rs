@@ -114,13 +114,9 @@ impl<J> Enqueue<J> {
         })
     }
 
-    /// Says whether somebody will ask for its result.
-    pub(crate) fn awaited(self, awaited: bool) -> Self {
-        self.set(|request| {
-            if awaited {
-                Arc::make_mut(&mut request.options).awaited = true;
-            }
-        })
+    /// Keeps it as it ends: somebody will ask for it.
+    pub(crate) fn awaited(self) -> Self {
+        self.set(|request| Arc::make_mut(&mut request.options).awaited = true)
     }
 
     /// Names it, unless it has a name.

@@ -28,8 +28,8 @@ pub struct JobOptions {
     /// (rule W2). A gate is no job for a worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
-    /// Whether somebody will ask for its result: it is kept as it ends, also where its
-    /// queue keeps nothing, until the next cleaning finds that nobody needs it.
+    /// Whether somebody will ask for it, or may store it again: it is kept as it ends, also
+    /// where its queue keeps nothing, until the next cleaning finds that nobody needs it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
 }

@@ -213,7 +213,9 @@ impl Durable {
             let child = child.into_child(self).await?.child_of(&self.context);
             // The same in every attempt: so the store knows it again.
             let key = format!("windlass:{}/{position}/{at}", self.life());
-            let prepared = child.or_key(JobKey::new(key)?).awaited(gated).prepare()?;
+            // Kept as it ends, also if nobody waits for it: until it is recorded here, it may
+            // be stored again.
+            let prepared = child.or_key(JobKey::new(key)?).awaited().prepare()?;
             jobs.push((prepared.job, prepared.on_duplicate));
         }
         let reference = |job: &NewJob| JobRef { queue: job.queue.clone(), id: job.id };

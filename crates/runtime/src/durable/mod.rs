@@ -198,8 +198,9 @@ impl Durable {
     }
 
     /// Which version of a change this job runs. The first time it comes here, that is
-    /// `latest`, and stays so for this job. One that was past this place before the change
-    /// was made has no record of it, and gets 0.
+    /// `latest`, and stays so for this job. One that had recorded anything behind this place
+    /// before the change was made gets 0. A wait for children leaves no record there, and one
+    /// for a message without a time-out only when it is over.
     ///
     /// That is how code is changed while jobs are in flight: put the new code behind
     /// `if ctx.version("a name for the change", 1).await? >= 1`, the old one into the `else`,

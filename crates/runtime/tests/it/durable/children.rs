@@ -4,7 +4,7 @@ use windlass_conformance::Trouble;
 use windlass_runtime::model::{Filter, JobRef, Keep, State};
 use windlass_runtime::{Durable, Error, JobError};
 
-use super::{Log, drain, kit, secs, troubled};
+use super::{LATE, Log, drain, kit, secs, troubled};
 use crate::support::{Number, Other};
 
 /// 0 is a parent, which spawns 1 to 3; the others double themselves.
@@ -315,4 +315,34 @@ async fn a_send_that_could_not_be_made_and_is_left_out_keeps_its_place() {
     kit.advance(secs(60));
     drain(&kit, &queue, work).await;
     assert_eq!(handle.state().await.unwrap(), State::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_a_dying_process_has_enqueued_is_run_once_also_where_nothing_is_kept() {
+    let (kit, queue) = kit().await;
+    let fleeting = kit.client().queue("fleeting").keep_completed(Keep::Remove).declare().await;
+    let fleeting = fleeting.unwrap();
+    let handle = queue.enqueue(Number(0)).await.unwrap();
+    let (to, log) = (fleeting.clone(), Log::default());
+    let seen = log.clone();
+    let work = move |job: Number, ctx: Durable| {
+        let (to, log) = (to.clone(), seen.clone());
+        async move {
+            match job.0 {
+                0 => ctx.enqueue("mail", to.enqueue(Number(1))).await.map(|_| ())?,
+                _ => log.add("mail"),
+            }
+            Ok::<_, JobError>(())
+        }
+    };
+    // It dies while it records what it has stored.
+    let dying = troubled(&kit, LATE, &["record_steps"]);
+    let died = tokio::time::timeout(secs(5), drain(&dying, &queue, work.clone())).await;
+    died.unwrap_err();
+    drain(&kit, &fleeting, work.clone()).await;
+    kit.advance(secs(60));
+    drain(&kit, &queue, work.clone()).await;
+    drain(&kit, &fleeting, work).await;
+    assert_eq!(handle.state().await.unwrap(), State::Completed);
+    assert_eq!(log.take(), ["mail"]);
 }
