@@ -144,7 +144,7 @@ impl Store {
             #[cfg(test)]
             fault: Arc::default(),
         };
-        store.link.connection().await.map_err(from_redis)?;
+        store.check_reachable().await?;
         store.check_servers().await?;
         store.check_format().await?;
         Ok(store)

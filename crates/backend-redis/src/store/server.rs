@@ -11,11 +11,34 @@ use crate::error::{Failure, failure, from_redis};
 /// it is a later one.
 const OLDEST: u32 = 7;
 
+/// How many connections in a row may be ended as they are made.
+const ENDED_AT_MOST: u32 = 5;
+
 /// In which form this version keeps a store. It grows with each change that an older
 /// version would misread.
 const FORMAT: &str = "1";
 
 impl Store {
+    /// Says soon that a server is not there. A connection that was ended as it was made, by
+    /// an operator or a restart, says nothing of the kind.
+    pub(super) async fn check_reachable(&self) -> Result<(), Error> {
+        let mut attempt = 0;
+        loop {
+            let error = match self.link.connection().await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            let was_ended = (error.is_io_error() || error.is_connection_dropped())
+                && !error.is_connection_refusal()
+                && !error.is_timeout();
+            if !was_ended || attempt == ENDED_AT_MOST {
+                return Err(from_redis(error));
+            }
+            attempt += 1;
+            sleep(PAUSES.0 * attempt).await;
+        }
+    }
+
     /// Refuses servers that cannot keep jobs. Of a cluster, each master is asked.
     pub(super) async fn check_servers(&self) -> Result<(), Error> {
         let end = Instant::now() + self.patience;

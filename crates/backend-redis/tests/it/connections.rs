@@ -155,3 +155,13 @@ async fn a_server_that_forgets_scripts_is_given_them_anew_without_an_error() {
 async fn a_cluster_that_forgets_scripts_is_given_them_anew_without_an_error() {
     scripts_are_forgotten(Home::cluster()).await;
 }
+
+/// An operator ends connections when it likes, and a restart does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_opened_though_its_first_connections_are_ended_as_they_are_made() {
+    let home = Home::single();
+    let proxy = Proxy::before(&home.server).await;
+    proxy.turn_away(3);
+    let backend = connect(proxy.lead(&home.server, home.config())).await;
+    backend.declare(&spec()).await.unwrap();
+}

@@ -54,6 +54,8 @@ struct Orders {
     swallow: u64,
     /// Then so many calls, before the server sees them.
     cut: u64,
+    /// So many new connections are ended as they are made.
+    turn_away: u64,
     /// Besides, each reply with so many chances in a hundred.
     chance: Option<(Dice, u64)>,
 }
@@ -147,6 +149,11 @@ impl Proxy {
         self.order(|orders| (orders.pass, orders.cut) = (after, count));
     }
 
+    /// Ends the next `count` new connections as they are made.
+    pub(crate) fn turn_away(&self, count: u64) {
+        self.order(|orders| orders.turn_away = count);
+    }
+
     /// Lets new connections wait until [`Proxy::open`]; those that are there go on.
     pub(crate) fn close(&self) {
         self.state.is_closed.send_replace(true);
@@ -195,6 +202,13 @@ impl Drop for Proxy {
 }
 
 impl State {
+    fn turns_away(&self) -> bool {
+        let mut orders = self.orders.lock().expect("orders");
+        let turns_away = orders.turn_away > 0;
+        orders.turn_away = orders.turn_away.saturating_sub(1);
+        turns_away
+    }
+
     /// What becomes of this piece of what a client sends.
     fn judge(&self, sent: &[u8]) -> Fate {
         let calls = sent.windows(CALL.len()).filter(|bytes| *bytes == CALL).count();
@@ -226,6 +240,9 @@ async fn stand(listener: TcpListener, address: (String, u16), state: Arc<State>)
     while let Ok((client, _)) = listener.accept().await {
         if is_closed.wait_for(|is_closed| !is_closed).await.is_err() {
             return;
+        }
+        if state.turns_away() {
+            continue;
         }
         let Ok(server) = TcpStream::connect(&address).await else { continue };
         tokio::spawn(carry(Arc::clone(&state), client, server));
