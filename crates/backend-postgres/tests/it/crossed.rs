@@ -42,13 +42,17 @@ impl Crossing {
         F: Future<Output = T> + Send + 'static,
     {
         let call = tokio::spawn(call(self.backend.clone()));
+        self.until_waiting(&format!("windlass {}", self.home.schema)).await;
+        call
+    }
+
+    /// Waits until a connection of this name waits for somebody's lock.
+    async fn until_waiting(&self, name: &str) {
         let waiting = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
-             AND application_name = 'windlass {}'",
-            self.home.schema
+             AND application_name = '{name}'"
         );
         until("it waits", || async { self.home.number(&waiting).await > 0 }).await;
-        call
     }
 
     async fn state(&self, job: &NewJob) -> Option<State> {
@@ -96,11 +100,8 @@ async fn what_is_said_to_be_stored_is_though_its_twin_was_removed_meanwhile() {
     let mut transaction = users.begin().await.unwrap();
     at.backend.enqueue_in(&mut transaction, vec![batch[1].clone()]).await.unwrap();
     // The first one is there; of the second one it waits to know.
-    let call = at.waits({
-        let batch = batch.clone();
-        async |backend| backend.enqueue(batch).await
-    });
-    let call = call.await;
+    let again = batch.clone();
+    let call = at.waits(async |backend| backend.enqueue(again).await).await;
     assert_eq!(at.home.open().await.clean(clean(State::Waiting, None)).await.unwrap(), 1);
     transaction.rollback().await.unwrap();
 
@@ -279,11 +280,7 @@ async fn an_enqueue_in_a_transaction_that_meets_another_is_tried_again_there() {
         second.commit().await.unwrap();
         answer
     });
-    let waiting = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
-         AND application_name = '{name}'"
-    );
-    until("it waits", || async { at.home.number(&waiting).await > 0 }).await;
+    at.until_waiting(&name).await;
     first.commit().await.unwrap();
 
     let answer = call.await.unwrap().unwrap();

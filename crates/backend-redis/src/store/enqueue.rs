@@ -106,21 +106,22 @@ impl Store {
             for (queue, indexes) in &groups {
                 let batch: Vec<&NewJob> = indexes.iter().map(|index| &jobs[*index]).collect();
                 let around: Vec<_> = indexes.iter().map(|index| around[*index].clone()).collect();
-                match self.store_batch(queue, &batch, &around).await? {
-                    Batch::Stored { outcomes: of_batch, unblocked: named, now: at } => {
+                let (of_batch, named) = match self.store_batch(queue, &batch, &around).await? {
+                    Batch::Stored { outcomes, unblocked, now: at } => {
                         now = at;
-                        unblocked.extend(named);
-                        for (index, outcome) in indexes.iter().zip(of_batch) {
-                            // One that a round before this one has stored exists by now.
-                            if outcomes[*index] != Some(Enqueued::Stored) {
-                                outcomes[*index] = Some(outcome);
-                            }
-                        }
+                        (outcomes, unblocked)
                     }
                     // Somebody has changed something since.
                     Batch::Refused { index, why } => {
                         refused = Some((indexes[index], why));
                         break;
+                    }
+                };
+                unblocked.extend(named);
+                for (index, outcome) in indexes.iter().zip(of_batch) {
+                    // One that a round before this one has stored exists by now.
+                    if outcomes[*index] != Some(Enqueued::Stored) {
+                        outcomes[*index] = Some(outcome);
                     }
                 }
             }

@@ -276,8 +276,12 @@ impl Store {
         }
         let there = self.read(queue, linked, false).await?.0;
         let there: HashSet<JobId> = there.iter().map(|job| job.id).collect();
+        let mut told: BTreeMap<&QueueName, Vec<Vec<u8>>> = BTreeMap::new();
         for (other, dependency, id) in asked.iter().filter(|(_, _, id)| !there.contains(id)) {
-            self.hear(other, queue, vec![gone(b'g', *dependency, *id)]).await?;
+            told.entry(other).or_default().push(gone(b'g', *dependency, *id));
+        }
+        for (other, told) in told {
+            self.hear(other, queue, told).await?;
         }
         Ok(())
     }

@@ -188,25 +188,33 @@ async fn nothing_starts_after_a_pause_was_acknowledged(ctx: &Context) {
     ctx.race(&handles, 6, move |i, backend| {
         let (queue, ended) = (each.on(&backend), Arc::clone(&ended));
         async move {
-            let name = &queue.spec.name;
-            while i != 0 && !ended.load(Ordering::Relaxed) {
-                queue.take(1).await;
-                tokio::task::yield_now().await;
-            }
-            for _ in 0..(if i == 0 { 15 } else { 0 }) {
-                queue.add_all(queue.jobs(5)).await;
-                backend.pause(name).await.expect("pause");
-                let leases = queue.stats().await.leases;
-                let late = queue.add_one().await;
-                queue.nothing().await;
-                for _ in 0..5 {
-                    assert_eq!(queue.see(&late).await.state, State::Waiting);
-                    assert_eq!(queue.stats().await.leases, leases);
+            if i > 0 {
+                while !ended.load(Ordering::Relaxed) {
+                    queue.take(1).await;
+                    tokio::task::yield_now().await;
                 }
-                backend.resume(name).await.expect("resume");
+                return;
+            }
+            for _ in 0..15 {
+                pause_and_look(&queue).await;
             }
             ended.store(true, Ordering::Relaxed);
         }
     })
     .await;
+}
+
+/// Pauses a queue in which jobs wait, looks whether any of them starts, and lets it go on.
+async fn pause_and_look(queue: &Queue) {
+    let name = &queue.spec.name;
+    queue.add_all(queue.jobs(5)).await;
+    queue.backend().pause(name).await.expect("pause");
+    let leases = queue.stats().await.leases;
+    let late = queue.add_one().await;
+    queue.nothing().await;
+    for _ in 0..5 {
+        assert_eq!(queue.see(&late).await.state, State::Waiting);
+        assert_eq!(queue.stats().await.leases, leases);
+    }
+    queue.backend().resume(name).await.expect("resume");
 }
